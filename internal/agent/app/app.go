@@ -1,0 +1,212 @@
+// Package app is the agent: it polls collectors, seals what they give into
+// batches and sends these until the server has them.
+//
+// # The way of a sample
+//
+//	poll    collector.Group → buffer     every PollInterval
+//	report  buffer → seal → outbox       every ReportInterval, the first time after the first poll
+//	send    outbox → client → server     as soon as a batch is there, RateLimit at once
+//
+// The loops know nothing of each other's pace. What the server can't take yet
+// waits in the buffer, where the oldest gauge samples go when there is no room
+// and increments are added together. Sealing gives a batch its key and its
+// bytes, for good; so a batch is sealed only when the outbox has room for it or
+// next will, and what has once been sent is never merged or split again. The
+// outbox holds at most as many batches as can be on their way, and with the one
+// in the report loop's hand they are at most client.MaxAhead.
+//
+// # Stopping
+//
+// When ctx ends, polling ends after the poll under way. Then everything in the
+// buffer is sealed, pauses between tries are cut short, and sending goes on until
+// all is delivered or ShutdownTimeout is over. What is left then is given up,
+// counted and logged. Run returns after everything it started has ended, except
+// collectors that don't heed their context.
+package app
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/gometheus/gometheus/internal/agent/buffer"
+	"github.com/gometheus/gometheus/internal/agent/collector"
+	"github.com/gometheus/gometheus/internal/agent/collector/gopsutil"
+	"github.com/gometheus/gometheus/internal/agent/collector/random"
+	"github.com/gometheus/gometheus/internal/agent/collector/runtime"
+	"github.com/gometheus/gometheus/internal/agent/config"
+	"github.com/gometheus/gometheus/internal/common/buildinfo"
+	"github.com/gometheus/gometheus/internal/common/logger"
+	"github.com/gometheus/gometheus/internal/common/metric"
+	"github.com/gometheus/gometheus/internal/common/pprof"
+	"github.com/gometheus/gometheus/pkg/client"
+)
+
+const (
+	// defaultBuffer is 2.4 MB, over half an hour of polls on a machine with two
+	// processors.
+	defaultBuffer = 32 << 10
+	// defaultShutdown is half of what docker stop allows.
+	defaultShutdown = 5 * time.Second
+	// A collector's timeout lies between these, whatever the interval.
+	shortestCollect, longestCollect = 100 * time.Millisecond, 5 * time.Second
+)
+
+// Options is what Run needs besides the configuration. The zero value is right
+// outside tests, apart from the two channels.
+type Options struct {
+	// CPUProfile and MemProfile ask for a profile with each value. nil never
+	// does.
+	CPUProfile, MemProfile <-chan os.Signal
+	// Collectors are polled instead of those of this machine.
+	Collectors []collector.Collector
+	// Transport is used instead of the client's own.
+	Transport http.RoundTripper
+	// BufferSize is how many gauge samples wait at most; 0 means 32,768.
+	BufferSize int
+	// ShutdownTimeout is how long sending goes on after ctx ended; 0 means 5 s.
+	ShutdownTimeout time.Duration
+}
+
+// agent is the parts that the loops share.
+type agent struct {
+	cfg    config.Config
+	log    *zap.Logger
+	group  *collector.Group
+	buffer *buffer.Buffer
+	outbox outbox
+	client *client.Client
+	stats  stats
+
+	// inHand is a batch that is sealed and not yet in the outbox. It belongs to
+	// the report loop, and to Run after that has ended.
+	inHand *sealed
+
+	away     condition // the server doesn't take batches
+	refusing condition // it takes them and refuses what they hold
+	full     condition // samples go because the buffer is full
+}
+
+// Run is the agent. It returns nil when ctx has ended and everything is stopped,
+// or an error when it can't start.
+func Run(ctx context.Context, cfg config.Config, log *zap.Logger, o Options) error {
+	a, err := newAgent(cfg, log, o)
+	if err != nil {
+		return fmt.Errorf("start the agent: %w", err)
+	}
+	defer a.client.Close()
+	log.Info("agent started",
+		zap.String("version", buildinfo.Read().Version),
+		zap.String("server", logger.RedactDSN(cfg.ServerURL())),
+		zap.Duration("poll_interval", cfg.PollInterval),
+		zap.Duration("report_interval", cfg.ReportInterval))
+
+	// hard goes on after ctx, until the last batch is delivered or given up.
+	hard, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+
+	var loops, senders, profiles sync.WaitGroup
+	polled := make(chan struct{})
+	loops.Go(func() { a.poll(ctx, polled) })
+	loops.Go(func() { a.report(ctx, polled) })
+	senders.Go(func() { a.send(ctx, hard) })
+	profiles.Go(func() { a.profile(ctx, o) })
+
+	<-ctx.Done()
+	timeout := cmp.Or(o.ShutdownTimeout, defaultShutdown)
+	log.Info("agent stops", zap.Duration("within", timeout))
+	deadline := time.AfterFunc(timeout, stop)
+	defer deadline.Stop()
+
+	loops.Wait()
+	a.lastFlush(hard)
+	senders.Wait()
+	profiles.Wait()
+	a.summary()
+	return nil
+}
+
+func newAgent(cfg config.Config, log *zap.Logger, o Options) (*agent, error) {
+	if o.Collectors == nil {
+		rt, err := runtime.New()
+		if err != nil {
+			return nil, err
+		}
+		o.Collectors = []collector.Collector{rt, random.New(), gopsutil.New()}
+	}
+	labels, err := labelSet(cfg.Labels)
+	if err != nil {
+		return nil, err
+	}
+	opts := []client.Option{
+		client.WithKey([]byte(cfg.Key.Reveal())),
+		client.WithUserAgent("gometheus-agent/" + buildinfo.Read().Version),
+	}
+	if o.Transport != nil {
+		opts = append(opts, client.WithTransport(o.Transport))
+	}
+	c, err := client.New(cfg.ServerURL(), opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &agent{
+		cfg: cfg,
+		log: log,
+		group: collector.NewGroup(collector.Options{
+			// Half the interval, so that one slow collector doesn't delay the next poll.
+			Timeout: min(max(cfg.PollInterval/2, shortestCollect), longestCollect),
+			Labels:  labels,
+			Log:     log,
+		}, o.Collectors...),
+		buffer: buffer.New(cmp.Or(o.BufferSize, defaultBuffer)),
+		outbox: newMemory(min(cfg.RateLimit, client.MaxAhead-1)),
+		client: c,
+		stats:  stats{start: time.Now()},
+	}, nil
+}
+
+// labelSet is the configured labels as the model has them.
+func labelSet(m map[string]string) (metric.Labels, error) {
+	labels := make(metric.Labels, 0, len(m))
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		labels = append(labels, metric.Label{Name: name, Value: m[name]})
+	}
+	return labels.Normalize()
+}
+
+// profile writes the profiles asked for until ctx ends.
+func (a *agent) profile(ctx context.Context, o Options) {
+	err := pprof.Run(ctx, pprof.Config{
+		CPUFile:     a.cfg.CPUProfileFile,
+		CPUDuration: a.cfg.CPUProfileDuration,
+		MemFile:     a.cfg.MemProfileFile,
+	}, o.CPUProfile, o.MemProfile, a.log)
+	if err != nil {
+		a.log.Warn("no more profiles", zap.Error(err))
+	}
+}
+
+// lastFlush seals all that is left, what slow collectors still bring included,
+// and tells the senders that nothing more will come.
+func (a *agent) lastFlush(hard context.Context) {
+	ctx, cancel := context.WithTimeout(hard, time.Second)
+	defer cancel()
+	late, err := a.group.Drain(ctx)
+	if err != nil {
+		a.log.Warn("left behind", zap.Error(err))
+	}
+	a.add(late)
+	// An error means that the time is up; what remains is counted in the summary.
+	if err := a.flush(hard); err != nil {
+		a.log.Debug("not everything could be handed over", zap.Error(err))
+	}
+	a.outbox.Close()
+}

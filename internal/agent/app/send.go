@@ -1,0 +1,151 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/gometheus/gometheus/pkg/client"
+	"github.com/gometheus/gometheus/pkg/retry"
+	"github.com/gometheus/gometheus/pkg/semaphore"
+)
+
+// maxAge is how long a batch is tried: the server forgets after it which batches
+// of a silent producer it has, and would count a repetition twice.
+const maxAge = 7 * 24 * time.Hour
+
+// errExpired is the cause of the end of a batch older than maxAge.
+var errExpired = errors.New("the batch is too old to be sent again")
+
+// send leases batches and delivers them, RateLimit at once, until the outbox is
+// closed and empty or hard ends. soft ends when the agent is asked to stop.
+func (a *agent) send(soft, hard context.Context) {
+	var deliveries sync.WaitGroup
+	defer deliveries.Wait()
+	slots := semaphore.New(int64(a.cfg.RateLimit))
+	for {
+		release, err := slots.Acquire(hard, 1)
+		if err != nil {
+			return
+		}
+		l, err := a.outbox.Lease(hard)
+		if err != nil {
+			release()
+			return
+		}
+		deliveries.Go(func() {
+			defer release()
+			a.deliver(soft, hard, l)
+		})
+	}
+}
+
+// deliver settles one lease.
+func (a *agent) deliver(soft, hard context.Context, l lease) {
+	s := l.Batch()
+	ctx, cancel := context.WithDeadlineCause(hard, s.at.Add(maxAge), errExpired)
+	defer cancel()
+
+	// The end of soft cuts a pause short but no request under way: its answer may
+	// be the one that counts. From then on there isn't the time for long pauses.
+	res, err := a.try(soft, ctx, s, retry.Policy{
+		Initial: 500 * time.Millisecond, Max: 15 * time.Second, Multiplier: 2, Jitter: 0.5,
+	})
+	if undecided(err) && soft.Err() != nil {
+		res, err = a.try(ctx, ctx, s, retry.Policy{
+			Initial: 100 * time.Millisecond, Max: time.Second, Multiplier: 2, Jitter: 0.5,
+		})
+	}
+
+	switch {
+	case err == nil:
+		a.accepted(s, res)
+		l.Ack()
+	case !undecided(err):
+		a.refused(s, err)
+		l.Ack()
+	case errors.Is(context.Cause(ctx), errExpired):
+		a.stats.expired.add(s.Count)
+		a.log.Error("a batch is lost", zap.Error(errExpired), zap.String("key", s.Key), zap.Int("metrics", s.Count))
+		a.client.Discard(s.Batch)
+		l.Ack()
+	default:
+		l.Nack()
+	}
+}
+
+// undecided reports whether another try of the same batch makes sense.
+func undecided(err error) bool {
+	if err == nil {
+		return false
+	}
+	e, ok := errors.AsType[*client.Error](err)
+	return !ok || !e.Permanent()
+}
+
+// try sends the batch until it is decided. The end of pause ends a pause between
+// tries, that of ctx a request under way; either is the end of trying.
+func (a *agent) try(pause, ctx context.Context, s sealed, p retry.Policy) (client.Result, error) {
+	var res client.Result
+	err := retry.Do(pause, p, func(context.Context) error {
+		if ctx.Err() != nil { // meanwhile
+			return retry.Permanent(context.Cause(ctx))
+		}
+		began := a.stats.now()
+		var err error
+		res, err = a.client.Try(ctx, s.Batch)
+		// What the end of ctx has cut short is no news of the server.
+		if undecided(err) && ctx.Err() == nil {
+			a.failed(err, began)
+		}
+		return err
+	})
+	return res, err
+}
+
+// failed notes a try that the server did not decide. One that began before the
+// server was last seen alive is no news.
+func (a *agent) failed(err error, began time.Duration) {
+	if began < a.stats.lastAnswer() {
+		return
+	}
+	if first := a.away.enter(1); first {
+		a.log.Warn("the server takes no batches", zap.Error(err))
+		return
+	}
+	a.log.Debug("the server still takes no batches", zap.Error(err))
+}
+
+// answered notes that the server has decided on a batch.
+func (a *agent) answered() {
+	a.stats.answered()
+	if since, n := a.away.leave(); n > 0 {
+		a.log.Info("the server is back", zap.Duration("away_for", round(since)), zap.Int("failed_tries", n))
+	}
+}
+
+func (a *agent) accepted(s sealed, res client.Result) {
+	a.answered()
+	a.stats.sent.add(s.Count)
+	if res.Replayed {
+		a.stats.replayed.add(s.Count)
+	}
+	if since, n := a.refusing.leave(); n > 0 {
+		a.log.Info("the server accepts batches again", zap.Duration("refused_for", round(since)), zap.Int("refused_batches", n))
+	}
+	a.log.Debug("batch accepted", zap.String("key", s.Key), zap.Int("metrics", s.Count), zap.Bool("replayed", res.Replayed))
+}
+
+// refused gives up a batch that the server will never take.
+func (a *agent) refused(s sealed, err error) {
+	a.answered()
+	a.stats.refused.add(s.Count)
+	if first := a.refusing.enter(1); first {
+		a.log.Error("the server refuses batches, which are lost", zap.Error(err), zap.Int("metrics", s.Count))
+		return
+	}
+	a.log.Debug("batch refused", zap.Error(err), zap.Int("metrics", s.Count))
+}

@@ -1,0 +1,121 @@
+// Package config reads the agent's settings from flags and the environment.
+package config
+
+import (
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/gometheus/gometheus/internal/common/config"
+	"github.com/gometheus/gometheus/internal/common/logger"
+)
+
+// MaxRateLimit is the largest RATE_LIMIT. The server remembers the last 1,024
+// batches of a producer, so no more of them may be on their way.
+const MaxRateLimit = 1024
+
+// Config is how the agent runs.
+type Config struct {
+	Address            string        // of the server: host:port, or an http or https URL; see ServerURL
+	LogLevel           string        // debug, info, warn or error
+	PollInterval       time.Duration // between collections
+	ReportInterval     time.Duration // between sends
+	BatchSize          int           // metrics of one request, at most
+	Key                logger.Secret // of the signatures; empty: none
+	RateLimit          int           // requests on their way at once, at most
+	CPUProfileFile     string
+	CPUProfileDuration time.Duration
+	MemProfileFile     string
+	Labels             map[string]string // on every metric; empty: none
+}
+
+// ServerURL is Address as a URL without a slash at its end. A missing host
+// means localhost.
+func (c Config) ServerURL() string {
+	switch {
+	case strings.Contains(c.Address, "://"):
+		return c.Address
+	case strings.HasPrefix(c.Address, ":"):
+		return "http://localhost" + c.Address
+	}
+	return "http://" + c.Address
+}
+
+// settings declares every setting once: flags, variables, help and
+// documentation follow from it.
+type settings struct {
+	Address  config.Var[string]            `group:"General" flag:"address" short:"a" env:"ADDRESS" help:"The server to send to."`
+	LogLevel config.Var[string]            `group:"General" flag:"log-level" short:"l" env:"LOG_LEVEL" help:"The least level that is logged."`
+	Labels   config.Var[map[string]string] `group:"General" flag:"labels" env:"LABELS" default:"instance=<hostname>" help:"Labels on every metric, instead of the default. A value with a comma stands in double quotes."`
+
+	PollInterval   config.Var[time.Duration] `group:"Sending" flag:"poll-interval" short:"p" env:"POLL_INTERVAL" help:"How often metrics are collected."`
+	ReportInterval config.Var[time.Duration] `group:"Sending" flag:"report-interval" short:"r" env:"REPORT_INTERVAL" help:"How often metrics are sent."`
+	BatchSize      config.Var[int]           `group:"Sending" flag:"batch-size" short:"b" env:"BATCH_SIZE" help:"How many metrics a request has at most."`
+	RateLimit      config.Var[int]           `group:"Sending" flag:"rate-limit" short:"m" env:"RATE_LIMIT" help:"How many requests are on their way at once at most."`
+
+	Key config.Var[logger.Secret] `group:"Security" flag:"key" short:"k" env:"KEY" help:"Key of the HashSHA256 signatures; empty: none. Prefer the variable: everybody on the machine sees flags."`
+
+	config.Profiling
+}
+
+func defaults() *settings {
+	const longest = 7 * 24 * time.Hour // the agent drops what is older
+	return &settings{
+		Address:        config.Server("localhost:8080"),
+		LogLevel:       config.Level("info"),
+		Labels:         config.Labels(hostLabel()),
+		PollInterval:   config.Seconds(2*time.Second, time.Millisecond, longest),
+		ReportInterval: config.Seconds(10*time.Second, time.Millisecond, longest),
+		BatchSize:      config.Int(200, 1, 100_000),
+		RateLimit:      config.Int(10, 1, MaxRateLimit),
+		Key:            config.Secret(),
+		Profiling:      config.DefaultProfiling(),
+	}
+}
+
+// hostLabel is no label on a machine that has no name.
+func hostLabel() map[string]string {
+	labels := make(map[string]string)
+	if name, err := os.Hostname(); err == nil && name != "" {
+		labels["instance"] = name
+	}
+	return labels
+}
+
+func (s *settings) config() Config {
+	return Config{
+		Address:            s.Address.Value(),
+		LogLevel:           s.LogLevel.Value(),
+		PollInterval:       s.PollInterval.Value(),
+		ReportInterval:     s.ReportInterval.Value(),
+		BatchSize:          s.BatchSize.Value(),
+		Key:                s.Key.Value(),
+		RateLimit:          s.RateLimit.Value(),
+		CPUProfileFile:     s.CPUProfileFile.Value(),
+		CPUProfileDuration: s.CPUProfileDuration.Value(),
+		MemProfileFile:     s.MemProfileFile.Value(),
+		Labels:             s.Labels.Value(),
+	}
+}
+
+// Default is the configuration without flags and variables.
+func Default() Config { return defaults().config() }
+
+// Settings lists the settings for documentation.
+func Settings() []config.Setting { return config.Settings(defaults()) }
+
+// Parse reads the flags in args and the variables that lookup finds. Its errors
+// are those of the common package: *config.Error, config.ErrHelp and
+// config.ErrVersion.
+func Parse(args []string, lookup func(string) (string, bool), out io.Writer) (Config, error) {
+	s := defaults()
+	program := config.Program{
+		Name:  "gometheus-agent",
+		About: "Collects metrics of this machine and pushes them to a gometheus server.",
+	}
+	if err := config.Parse(program, s, args, lookup, out); err != nil {
+		return Config{}, err
+	}
+	return s.config(), nil
+}

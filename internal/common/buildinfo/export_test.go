@@ -1,0 +1,3 @@
+package buildinfo
+
+var Merge = merge

@@ -1,0 +1,507 @@
+package metric
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+	"unsafe"
+)
+
+// parser walks over JSON bytes (RFC 8259). err is the first syntax error; once
+// it is set nothing more is read.
+type parser struct {
+	buf    []byte
+	pos    int
+	err    error
+	labels []Label // arena of label sets
+	query  bool    // reading a question: keep empty label values
+}
+
+// maxDepth bounds nesting in values that are skipped because they are wrong
+// anyway.
+const maxDepth = 32
+
+func (p *parser) fail(reason string) bool {
+	if p.err == nil {
+		if p.pos >= len(p.buf) {
+			reason = "unexpected end, expected " + reason
+		} else {
+			reason = "expected " + reason
+		}
+		p.err = &SyntaxError{min(p.pos, len(p.buf)), reason}
+	}
+	return false
+}
+
+func (p *parser) failAt(pos int, reason string) bool {
+	if p.err == nil {
+		p.err = &SyntaxError{pos, reason}
+	}
+	return false
+}
+
+// validUTF8 checks all bytes at once, so that strings need no check of their
+// own.
+func (p *parser) validUTF8() bool {
+	if utf8.Valid(p.buf) {
+		return true
+	}
+	for i := 0; ; {
+		r, size := utf8.DecodeRune(p.buf[i:])
+		if r == utf8.RuneError && size <= 1 {
+			return p.failAt(i, "invalid UTF-8")
+		}
+		i += size
+	}
+}
+
+// peek skips white space and returns the next byte, 0 at the end or after an
+// error.
+func (p *parser) peek() byte {
+	if p.err != nil {
+		return 0
+	}
+	for p.pos < len(p.buf) {
+		c := p.buf[p.pos]
+		if c > ' ' {
+			return c
+		}
+		if c != ' ' && c != '\n' && c != '\t' && c != '\r' {
+			return c
+		}
+		p.pos++
+	}
+	return 0
+}
+
+// accept skips white space and reads c if it is next.
+func (p *parser) accept(c byte) bool {
+	// Senders seldom put white space anywhere. After an error pos may stand at a
+	// fitting byte, but whoever parses on then finds err set soon.
+	if p.pos < len(p.buf) && p.buf[p.pos] == c {
+		p.pos++
+		return true
+	}
+	return p.acceptSlow(c)
+}
+
+func (p *parser) acceptSlow(c byte) bool {
+	if p.peek() == c && p.pos < len(p.buf) {
+		p.pos++
+		return true
+	}
+	return false
+}
+
+func (p *parser) expect(c byte, what string) bool {
+	return p.accept(c) || p.fail(what)
+}
+
+// end demands that nothing but white space follows.
+func (p *parser) end() {
+	if p.peek(); p.err == nil && p.pos < len(p.buf) {
+		p.failAt(p.pos, "something follows after the value")
+	}
+}
+
+// null reads the literal null if it is next.
+func (p *parser) null() bool {
+	return p.peek() == 'n' && p.literal("null")
+}
+
+func (p *parser) literal(s string) bool {
+	if len(p.buf)-p.pos < len(s) || string(p.buf[p.pos:p.pos+len(s)]) != s {
+		return p.fail(s)
+	}
+	p.pos += len(s)
+	return true
+}
+
+// key reads a field name and the colon.
+func (p *parser) key() (string, bool) {
+	if p.peek() != '"' {
+		return "", p.fail("a field name in quotes")
+	}
+	s, ok := p.string()
+	return s, ok && p.expect(':', "':' after the field name")
+}
+
+// string reads a string; p.pos is at its opening quote. The result shares buf.
+func (p *parser) string() (string, bool) {
+	start := p.pos + 1
+	buf := p.buf
+	i := start
+	for ; i+8 <= len(buf); i += 8 {
+		if special := specials(binary.LittleEndian.Uint64(buf[i:])); special != 0 {
+			i += bits.TrailingZeros64(special) / 8
+			break
+		}
+	}
+	for ; i < len(buf); i++ {
+		c := buf[i]
+		if plain[c] {
+			continue
+		}
+		switch c {
+		case '"':
+			p.pos = i + 1
+			return view(buf[start:i]), true
+		case '\\':
+			return p.unescape(start, i)
+		default:
+			return "", p.failAt(i, "control character in a string")
+		}
+	}
+	return "", p.failAt(len(buf), "unexpected end in a string")
+}
+
+// specials marks, by its high bit, the first of 8 bytes that is a quote, a
+// backslash or a control character; bytes above it may be marked wrongly. See
+// "Determine if a word has a zero byte" in Sean Eron Anderson's Bit Twiddling
+// Hacks.
+func specials(x uint64) uint64 {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	quote := x ^ ones*'"'
+	slash := x ^ ones*'\\'
+	return ((x-ones*0x20)&^x | (quote-ones)&^quote | (slash-ones)&^slash) & highs
+}
+
+// unescape continues string at the first backslash, writing the result over the
+// source, which is never shorter.
+func (p *parser) unescape(start, i int) (string, bool) {
+	buf := p.buf
+	w := i
+	for i < len(buf) {
+		c := buf[i]
+		switch {
+		case c == '"':
+			p.pos = i + 1
+			return view(buf[start:w]), true
+		case c < 0x20:
+			return "", p.failAt(i, "control character in a string")
+		case c != '\\':
+			buf[w] = c
+			w++
+			i++
+			continue
+		}
+		if i+1 >= len(buf) {
+			break
+		}
+		switch e := buf[i+1]; e {
+		case '"', '\\', '/':
+			buf[w] = e
+		case 'b':
+			buf[w] = '\b'
+		case 'f':
+			buf[w] = '\f'
+		case 'n':
+			buf[w] = '\n'
+		case 'r':
+			buf[w] = '\r'
+		case 't':
+			buf[w] = '\t'
+		case 'u':
+			r, size := hexRune(buf[i:])
+			if size == 0 {
+				return "", p.failAt(i, "malformed \\u escape or lone surrogate")
+			}
+			// At most 4 bytes of UTF-8 for 12 of escapes, 3 for 6.
+			w += utf8.EncodeRune(buf[w:], r)
+			i += size
+			continue
+		default:
+			return "", p.failAt(i, "unknown escape in a string")
+		}
+		w++
+		i += 2
+	}
+	return "", p.failAt(len(buf), "unexpected end in a string")
+}
+
+// hexRune reads \uXXXX, or two of them for a surrogate pair, and returns how
+// many bytes it took; 0 when malformed.
+func hexRune(b []byte) (rune, int) {
+	r, ok := hex4(b)
+	if !ok {
+		return 0, 0
+	}
+	if !utf16.IsSurrogate(r) {
+		return r, 6
+	}
+	if low, ok := hex4(b[6:]); ok {
+		if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
+			return r, 12
+		}
+	}
+	return 0, 0
+}
+
+func hex4(b []byte) (rune, bool) {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return 0, false
+	}
+	var r rune
+	for _, c := range b[2:6] {
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c && c <= 'f':
+			c -= 'a' - 10
+		case 'A' <= c && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | rune(c)
+	}
+	return r, true
+}
+
+// number scans one number and checks its grammar. mant holds its digits without
+// point, valid if digits <= 18; frac is how many of them stand after the point.
+func (p *parser) number() (tok []byte, n numeral, ok bool) {
+	buf, i := p.buf, p.pos
+	start := i
+	if i < len(buf) && buf[i] == '-' {
+		n.negative = true
+		i++
+	}
+	first := i
+	for ; i < len(buf) && '0' <= buf[i] && buf[i] <= '9'; i++ {
+		n.mant = n.mant*10 + uint64(buf[i]-'0')
+	}
+	n.digits = i - first
+	if n.digits == 0 || n.digits > 1 && buf[first] == '0' {
+		p.pos = first
+		return nil, n, p.fail("a number")
+	}
+	n.integer = true
+	if i < len(buf) && buf[i] == '.' {
+		n.integer = false
+		i++
+		point := i
+		for ; i < len(buf) && '0' <= buf[i] && buf[i] <= '9'; i++ {
+			n.mant = n.mant*10 + uint64(buf[i]-'0')
+		}
+		n.frac = i - point
+		n.digits += n.frac
+		if n.frac == 0 {
+			p.pos = i
+			return nil, n, p.fail("a digit after the point")
+		}
+	}
+	if i < len(buf) && (buf[i] == 'e' || buf[i] == 'E') {
+		n.integer, n.exponent = false, true
+		i++
+		if i < len(buf) && (buf[i] == '+' || buf[i] == '-') {
+			i++
+		}
+		exp := i
+		for i < len(buf) && '0' <= buf[i] && buf[i] <= '9' {
+			i++
+		}
+		if i == exp {
+			p.pos = i
+			return nil, n, p.fail("a digit in the exponent")
+		}
+	}
+	p.pos = i
+	return buf[start:i], n, true
+}
+
+type numeral struct {
+	mant     uint64
+	digits   int
+	frac     int
+	negative bool
+	integer  bool // neither point nor exponent
+	exponent bool
+}
+
+var pow10 = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
+
+// float is the value of the number. Up to 15 digits without exponent both the
+// digits and the power of ten are exact in float64, so one division rounds
+// correctly.
+func (n numeral) float(tok []byte) (float64, error) {
+	if n.digits <= 15 && !n.exponent {
+		f := float64(n.mant)
+		if n.frac > 0 {
+			f /= pow10[n.frac]
+		}
+		if n.negative {
+			f = -f
+		}
+		return f, nil
+	}
+	return strconv.ParseFloat(view(tok), 64)
+}
+
+func (p *parser) isNumber() bool {
+	c := p.peek()
+	return c == '-' || '0' <= c && c <= '9'
+}
+
+func (p *parser) floatValue(field string) (float64, error) {
+	if !p.isNumber() {
+		return 0, p.skipWrong(field, "a number")
+	}
+	tok, n, ok := p.number()
+	if !ok {
+		return 0, nil
+	}
+	f, err := n.float(tok)
+	if err != nil {
+		return 0, fmt.Errorf("%s %s: out of the range of a float64", field, quote(string(tok)))
+	}
+	return f, nil
+}
+
+func (p *parser) intValue(field string) (int64, error) {
+	if !p.isNumber() {
+		return 0, p.skipWrong(field, "an integer")
+	}
+	tok, n, ok := p.number()
+	if !ok {
+		return 0, nil
+	}
+	if !n.integer {
+		return 0, fmt.Errorf("%s %s: must be an integer", field, quote(string(tok)))
+	}
+	if n.digits > 18 {
+		v, err := strconv.ParseInt(view(tok), 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("%s %s: out of the range of an int64", field, quote(string(tok)))
+		}
+		return v, nil
+	}
+	if n.negative {
+		return -int64(n.mant), nil
+	}
+	return int64(n.mant), nil
+}
+
+func (p *parser) stringValue(field string) (string, error) {
+	if p.peek() != '"' {
+		return "", p.skipWrong(field, "a string")
+	}
+	s, _ := p.string()
+	return s, nil
+}
+
+// labelsValue reads {"name":"value",…} into the arena and sorts it.
+func (p *parser) labelsValue() (Labels, error) {
+	if p.peek() != '{' {
+		return nil, p.skipWrong("labels", "an object of strings")
+	}
+	p.pos++
+	start := len(p.labels)
+	var wrong error
+	for more := !p.accept('}'); more; {
+		name, ok := p.key()
+		if !ok {
+			return nil, nil
+		}
+		if p.peek() != '"' {
+			if err := p.skipWrong("label "+quote(name), "a string"); wrong == nil {
+				wrong = err
+			}
+		} else {
+			value, ok := p.string()
+			if !ok {
+				return nil, nil
+			}
+			p.labels = append(p.labels, Label{name, value})
+		}
+		if more = p.accept(','); !more && !p.expect('}', "',' or '}' after a label") {
+			return nil, nil
+		}
+	}
+	if wrong != nil {
+		return nil, wrong
+	}
+	end := len(p.labels)
+	if start == end {
+		return nil, nil
+	}
+	ls := Labels(p.labels[start:end:end])
+	if p.query {
+		return ls, ls.Sort()
+	}
+	return ls.Normalize()
+}
+
+// skipWrong skips a value that is JSON but not what was wanted.
+func (p *parser) skipWrong(field, want string) error {
+	got := "nothing"
+	switch c := p.peek(); {
+	case c == '"':
+		got = "a string"
+	case c == '{':
+		got = "an object"
+	case c == '[':
+		got = "an array"
+	case c == 't', c == 'f':
+		got = "a boolean"
+	case c == 'n':
+		got = "null"
+	case p.isNumber():
+		got = "a number"
+	}
+	p.skip()
+	return fmt.Errorf("%s must be %s, not %s", field, want, got)
+}
+
+// skip reads over any value.
+func (p *parser) skip() { p.skipValue(0) }
+
+func (p *parser) skipValue(depth int) {
+	if depth > maxDepth {
+		p.failAt(p.pos, "nested too deep")
+		return
+	}
+	switch c := p.peek(); c {
+	case '"':
+		p.string()
+	case 't':
+		p.literal("true")
+	case 'f':
+		p.literal("false")
+	case 'n':
+		p.literal("null")
+	case '[':
+		p.pos++
+		for more := !p.accept(']'); more && p.err == nil; {
+			p.skipValue(depth + 1)
+			if more = p.accept(','); !more {
+				p.expect(']', "',' or ']' after an element")
+			}
+		}
+	case '{':
+		p.pos++
+		for more := !p.accept('}'); more && p.err == nil; {
+			if _, ok := p.key(); !ok {
+				return
+			}
+			p.skipValue(depth + 1)
+			if more = p.accept(','); !more {
+				p.expect('}', "',' or '}' after a field")
+			}
+		}
+	default:
+		if !p.isNumber() {
+			p.fail("a value")
+			return
+		}
+		p.number()
+	}
+}
+
+// view is b as a string without a copy: it changes when b does.
+func view(b []byte) string {
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}

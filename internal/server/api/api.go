@@ -1,0 +1,160 @@
+// Package api answers the push API: it decodes and validates what comes in,
+// asks the manager, and encodes what goes out. It decides on no status by
+// itself: handlers return errors, which package problem turns into answers.
+package api
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gometheus/gometheus/internal/common/metric"
+	"github.com/gometheus/gometheus/internal/server/problem"
+	"github.com/gometheus/gometheus/internal/server/storage"
+	codes "github.com/gometheus/gometheus/pkg/errors"
+	"github.com/gometheus/gometheus/pkg/request"
+	"github.com/gometheus/gometheus/pkg/response"
+)
+
+// Manager is what the API needs of package manager.
+type Manager interface {
+	Update(ctx context.Context, w *storage.Write) (replayed bool, err error)
+	Value(ctx context.Context, sel storage.Selector) (metric.Metric, error)
+	List(ctx context.Context) ([]metric.Metric, error)
+	Ping(ctx context.Context) error
+}
+
+// API holds the handlers.
+type API struct {
+	manager Manager
+	limits  metric.Limits
+	now     func() time.Time
+	scratch sync.Pool
+}
+
+// New makes the handlers. now tells the time of arrival.
+func New(m Manager, limits metric.Limits, now func() time.Time) *API {
+	a := &API{manager: m, limits: limits, now: now}
+	a.scratch.New = func() any { return new(scratch) }
+	return a
+}
+
+// scratch is the memory one request works in. The batch's strings share body,
+// so all of it is given back together, after the answer is written.
+type scratch struct {
+	body  []byte
+	batch metric.Batch
+	write storage.Write
+	out   []byte
+}
+
+func (a *API) take() *scratch { return a.scratch.Get().(*scratch) }
+
+func (a *API) give(s *scratch) {
+	const most = 1 << 20 // one large request must not keep its memory for ever
+	if cap(s.body) > most || cap(s.out) > most {
+		return
+	}
+	s.batch.Reset()
+	s.write = storage.Write{}
+	s.body, s.out = s.body[:0], s.out[:0]
+	a.scratch.Put(s)
+}
+
+// readBody reads the whole body into s.
+func (s *scratch) readBody(r *http.Request) error {
+	if n := r.ContentLength; n >= int64(cap(s.body)) && n < 1<<20 {
+		s.body = make([]byte, 0, n+1) // and one byte to see the end without growing
+	} else if cap(s.body) == 0 {
+		s.body = make([]byte, 0, 32<<10)
+	}
+	for {
+		if len(s.body) == cap(s.body) {
+			s.body = append(s.body, 0)[:len(s.body)]
+		}
+		n, err := r.Body.Read(s.body[len(s.body):cap(s.body)])
+		s.body = s.body[:len(s.body)+n]
+		if err == io.EOF { //nolint:errorlint // readers return it bare
+			return nil
+		}
+		if err != nil {
+			return problem.Body(err)
+		}
+	}
+}
+
+// writeJSON answers with s.out.
+func (s *scratch) writeJSON(w http.ResponseWriter) {
+	h := w.Header()
+	h["Content-Type"] = jsonType
+	h["Content-Length"] = []string{strconv.Itoa(len(s.out))}
+	w.Write(s.out) //nolint:errcheck // the client is gone: nobody to tell
+}
+
+// Header values that never change, so that setting them allocates nothing.
+var (
+	jsonType = []string{"application/json"}
+	textType = []string{"text/plain; charset=utf-8"}
+)
+
+// prepare fills s.write from the headers and the decoded batch.
+func (s *scratch) prepare(r *http.Request) error {
+	s.write.Metrics = s.batch.Metrics
+	s.write.Minimal = prefersMinimal(r.Header[request.HeaderPrefer])
+	keys, ok := r.Header[request.HeaderIdempotencyKey]
+	if !ok {
+		return nil
+	}
+	if len(keys) > 1 {
+		return codes.New(codes.Invalid, "header %s stands %d times", request.HeaderIdempotencyKey, len(keys))
+	}
+	mark, err := storage.ParseMark(keys[0])
+	if err != nil {
+		return codes.New(codes.Invalid, "header %s %s", request.HeaderIdempotencyKey, err.Error())
+	}
+	s.write.Mark = mark
+	return nil
+}
+
+// prefersMinimal looks for return=minimal in Prefer headers (RFC 7240).
+func prefersMinimal(headers []string) bool {
+	for _, header := range headers {
+		for item := range strings.SplitSeq(header, ",") {
+			item, _, _ = strings.Cut(item, ";")
+			name, value, _ := strings.Cut(item, "=")
+			if strings.EqualFold(strings.TrimSpace(name), "return") {
+				// The first one counts, says the RFC.
+				return strings.EqualFold(strings.Trim(value, " \t\""), "minimal")
+			}
+		}
+	}
+	return false
+}
+
+// answer sets what headers tell about an update; done is true if there is no
+// body to follow.
+func answer(w http.ResponseWriter, write *storage.Write, replayed bool) (done bool) {
+	if replayed {
+		w.Header().Set(response.HeaderReplayed, "true")
+	}
+	if write.Minimal {
+		w.Header()["Preference-Applied"] = []string{request.PreferMinimal}
+		w.WriteHeader(http.StatusNoContent)
+	}
+	return write.Minimal
+}
+
+// Ping answers GET /ping: 200 when the storage could take a write, 500 when
+// not.
+func (a *API) Ping(w http.ResponseWriter, r *http.Request) error {
+	if err := a.manager.Ping(r.Context()); err != nil {
+		return codes.Wrap(codes.Internal, err, "the storage does not answer")
+	}
+	w.Header()["Content-Type"] = textType
+	io.WriteString(w, "OK\n") //nolint:errcheck // the client is gone: nobody to tell
+	return nil
+}

@@ -1,0 +1,119 @@
+// Package app wires the server: it alone picks implementations, starts what
+// runs, and stops it in order.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gometheus/gometheus/internal/common/metric"
+	"github.com/gometheus/gometheus/internal/common/pprof"
+	"github.com/gometheus/gometheus/internal/server/api"
+	"github.com/gometheus/gometheus/internal/server/config"
+	"github.com/gometheus/gometheus/internal/server/manager"
+	"github.com/gometheus/gometheus/internal/server/middleware"
+	"github.com/gometheus/gometheus/internal/server/problem"
+	"github.com/gometheus/gometheus/internal/server/router"
+	"github.com/gometheus/gometheus/internal/server/templates"
+	common "github.com/gometheus/gometheus/pkg/middleware"
+)
+
+// Bounds on what a connection may take, and on stopping.
+const (
+	headerTimeout   = 5 * time.Second
+	requestTimeout  = 30 * time.Second
+	idleTimeout     = 2 * time.Minute
+	shutdownTimeout = 10 * time.Second
+	maxHeaderBytes  = 64 << 10
+)
+
+// bodyLimits bound a request body.
+var bodyLimits = common.BodyLimits{Wire: 8 << 20, Plain: 32 << 20}
+
+// Signals ask a running server for profiles.
+type Signals struct {
+	CPU, Heap <-chan os.Signal
+}
+
+// Run serves until ctx ends, then stops in order: no new connections, requests
+// in flight finish, the state is saved, the storage is closed. It returns nil if
+// all of that went well.
+func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signals) (err error) {
+	store, err := openStorage(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := store.Close(); closeErr != nil {
+			err = errors.Join(err, fmt.Errorf("close storage: %w", closeErr))
+		}
+	}()
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Address)
+	if err != nil {
+		return fmt.Errorf("listen on ADDRESS %s: %w", cfg.Address, err)
+	}
+	server := &http.Server{
+		Handler:           handler(cfg, store, log),
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          zap.NewStdLog(log.WithOptions(zap.AddCallerSkip(1)).Named("http")),
+	}
+	// What the storage does in the background goes on until the last request is
+	// answered.
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBackground()
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return store.Run(background) })
+	group.Go(func() error {
+		return pprof.Run(ctx, pprof.Config{
+			CPUFile: cfg.CPUProfileFile, CPUDuration: cfg.CPUProfileDuration, MemFile: cfg.MemProfileFile,
+		}, signals.CPU, signals.Heap, log)
+	})
+	group.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		defer stopBackground()
+		return shutdown(server, log)
+	})
+	log.Info("listening", zap.Stringer("address", listener.Addr()), zap.String("storage", store.name),
+		zap.Bool("signed", cfg.Key != ""))
+	err = group.Wait()
+	log.Info("stopped", zap.Error(err))
+	return err
+}
+
+func shutdown(server *http.Server, log *zap.Logger) error {
+	log.Info("stopping")
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		return fmt.Errorf("finish requests in flight: %w", errors.Join(err, server.Close()))
+	}
+	return nil
+}
+
+func handler(cfg config.Config, store openedStorage, log *zap.Logger) http.Handler {
+	return router.New(router.Options{
+		API:     api.New(manager.New(store), metric.DefaultLimits(), time.Now),
+		Static:  templates.Static(),
+		Problem: problem.Writer{Log: log},
+		Signer:  middleware.NewSigner(cfg.Key.Reveal()),
+		Limits:  bodyLimits,
+	})
+}

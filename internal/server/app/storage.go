@@ -1,0 +1,49 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.uber.org/zap"
+
+	"github.com/gometheus/gometheus/internal/server/config"
+	"github.com/gometheus/gometheus/internal/server/storage"
+	"github.com/gometheus/gometheus/internal/server/storage/dump"
+	"github.com/gometheus/gometheus/internal/server/storage/memory"
+)
+
+// openedStorage is a storage and what it does in the background.
+type openedStorage struct {
+	storage.Storage
+	name string
+	// Run works until ctx ends.
+	Run func(ctx context.Context) error
+}
+
+// openStorage picks the storage that the configuration asks for.
+func openStorage(cfg config.Config, log *zap.Logger) (openedStorage, error) {
+	switch {
+	case cfg.DatabaseDSN != "":
+		return openedStorage{}, errors.New("DATABASE_DSN is set, but this version has no PostgreSQL storage yet")
+	case cfg.FileStoragePath == "":
+		log.Warn("FILE_STORAGE_PATH is empty: the state lives in memory and ends with the process")
+		return openedStorage{memory.New(time.Now), "memory", idle}, nil
+	default:
+		store, err := dump.Open(dump.Options{
+			FS: vfs.Default, Path: cfg.FileStoragePath, Interval: cfg.StoreInterval, Restore: cfg.Restore,
+			Now: time.Now, Log: log,
+		})
+		if err != nil {
+			return openedStorage{}, err
+		}
+		return openedStorage{store, cfg.FileStoragePath, store.Run}, nil
+	}
+}
+
+// idle is the background of a storage that has none.
+func idle(ctx context.Context) error {
+	<-ctx.Done()
+	return nil
+}

@@ -1,0 +1,85 @@
+package storage
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Mark names a batch of a producer, so that it counts once. The sequence of a
+// producer that numbers its batches starts at 1; a producer with only one batch
+// has sequence 0.
+type Mark struct {
+	Producer string
+	Sequence uint64
+}
+
+// IsZero reports whether the batch carries no mark.
+func (m Mark) IsZero() bool { return m.Producer == "" }
+
+// WindowSize is how many sequence numbers below the highest are remembered one
+// by one. A sender never runs further ahead of its oldest unacknowledged batch,
+// so what lies below the window was applied.
+const WindowSize = 1024
+
+// Window is the memory of one producer: which of its sequence numbers were
+// applied. The zero value has seen nothing. It has a fixed size whatever the
+// number of batches.
+type Window struct {
+	// high is the highest applied sequence number plus one; zero: none yet.
+	high uint64
+	// bits is a ring: the bit of sequence s is at s modulo WindowSize, and means
+	// something for the WindowSize numbers below high.
+	bits [WindowSize / 64]uint64
+}
+
+// Applied reports whether the sequence number was applied.
+func (w *Window) Applied(seq uint64) bool {
+	switch {
+	case w.high == 0 || seq >= w.high:
+		return false
+	case w.high-seq > WindowSize:
+		return true
+	}
+	return w.bits[seq%WindowSize/64]&(1<<(seq%64)) != 0
+}
+
+// Apply remembers the sequence number. seq must be below the largest uint64.
+func (w *Window) Apply(seq uint64) {
+	if seq >= w.high {
+		// The numbers skipped between the old high and seq were not applied; their
+		// places in the ring still hold the bits of numbers that leave the window.
+		if seq-w.high >= WindowSize {
+			w.bits = [WindowSize / 64]uint64{}
+		} else {
+			for s := w.high; s < seq; s++ {
+				w.bits[s%WindowSize/64] &^= 1 << (s % 64)
+			}
+		}
+		w.high = seq + 1
+	}
+	w.bits[seq%WindowSize/64] |= 1 << (seq % 64)
+}
+
+// MarshalBinary is the window in a fixed size: the highest applied number plus
+// one, then the ring, all little endian.
+func (w *Window) MarshalBinary() ([]byte, error) {
+	out := binary.LittleEndian.AppendUint64(make([]byte, 0, windowBytes), w.high)
+	for _, b := range w.bits {
+		out = binary.LittleEndian.AppendUint64(out, b)
+	}
+	return out, nil
+}
+
+const windowBytes = 8 + WindowSize/8
+
+// UnmarshalBinary is the inverse of MarshalBinary.
+func (w *Window) UnmarshalBinary(b []byte) error {
+	if len(b) != windowBytes {
+		return fmt.Errorf("window of %d bytes instead of %d", len(b), windowBytes)
+	}
+	w.high = binary.LittleEndian.Uint64(b)
+	for i := range w.bits {
+		w.bits[i] = binary.LittleEndian.Uint64(b[8+8*i:])
+	}
+	return nil
+}

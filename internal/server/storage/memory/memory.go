@@ -1,0 +1,247 @@
+// Package memory keeps the state in this process.
+//
+// # Layout
+//
+// A series lives in a slot of one of a fixed number of shards. Its identity,
+// the canonical key of package metric, never changes, and slots are never freed,
+// so a slot number is a name for the series that is cheap to keep and to write
+// down. What changes, value and time, stands apart in a dense array: a
+// consistent copy of a million series is a few memcpys.
+//
+// # A write in two steps
+//
+// Stage finds or creates the series of a batch and checks whether all of it can
+// be applied; nothing becomes visible. Commit makes it visible and can't fail;
+// Rollback takes it back. A decorator that must write the batch down first does
+// so between the two. To be sure at commit what was checked at stage, a counter
+// has, besides its total, the sum that all staged increments would lead to: a
+// reservation. Overflow is checked against it, so a commit never overflows,
+// whatever the order in which staged writes commit or roll back.
+//
+// Writes touch each shard once for staging and once for committing, in batches
+// sorted by shard; no goroutine holds two shard locks.
+//
+// # Locks
+//
+// A mark's lock is taken first and held until commit or rollback; then
+// shard.mu, families.mu and producers.mu, each alone except that families.mu is
+// taken inside shard.mu when a series is created.
+package memory
+
+import (
+	"context"
+	"hash/maphash"
+	"iter"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/gometheus/gometheus/internal/common/metric"
+	"github.com/gometheus/gometheus/internal/server/storage"
+)
+
+// numShards is a power of two and far above the number of cores that one
+// process will see contend.
+const numShards = 64
+
+// Store is the storage. New makes one.
+type Store struct {
+	seed      maphash.Seed
+	shards    [numShards]shard
+	families  families
+	producers producers
+	txs       sync.Pool
+}
+
+// New is an empty store. now tells the time, for forgetting idle producers.
+func New(now func() time.Time) *Store {
+	s := &Store{seed: maphash.MakeSeed()}
+	for i := range s.shards {
+		s.shards[i].index = make(map[string]uint32)
+	}
+	s.families.ids = make(map[string][]ID)
+	s.producers.init(now)
+	s.txs.New = func() any { return new(Tx) }
+	return s
+}
+
+// ID names a series for the life of the process: slot*numShards + shard.
+type ID uint32
+
+func (id ID) shard() uint32 { return uint32(id) % numShards }
+func (id ID) slot() uint32  { return uint32(id) / numShards }
+
+type shard struct {
+	mu    sync.RWMutex
+	index map[string]uint32 // key → slot
+	keys  []string          // by slot; written once, append only
+	cells []cell            // by slot
+	// reserved is, for counters, the total plus all staged increments.
+	reserved []int64
+
+	_ [64]byte // shards side by side don't share a cache line
+}
+
+// cell is what a series is now.
+type cell struct {
+	bits uint64 // float64 bits of a gauge, int64 of a counter
+	ts   int64  // newest time, Unix ms; absent: never committed
+}
+
+// absent marks a slot whose first write has not committed.
+const absent = math.MinInt64
+
+// slotLocked finds the slot of the key or makes one. sh.mu is held for writing.
+func (s *Store) slotLocked(n uint32, key []byte) uint32 {
+	sh := &s.shards[n]
+	if slot, ok := sh.index[string(key)]; ok { // no allocation
+		return slot
+	}
+	slot := uint32(len(sh.keys))
+	k := string(key)
+	sh.index[k] = slot
+	sh.keys = append(sh.keys, k)
+	sh.cells = append(sh.cells, cell{ts: absent})
+	sh.reserved = append(sh.reserved, 0)
+	s.families.add(k, ID(slot*numShards+n))
+	return slot
+}
+
+// families finds all series of a kind and name.
+type families struct {
+	mu  sync.RWMutex
+	ids map[string][]ID // by the key's prefix; append only
+}
+
+func (f *families) add(key string, id ID) {
+	var m metric.Metric
+	if err := m.ParseKey(key, nil); err != nil {
+		panic("memory: key of our own making: " + err.Error())
+	}
+	family := string(metric.AppendFamilyKey(nil, m.Kind, m.Name))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ids[family] = append(f.ids[family], id)
+}
+
+func (f *families) find(kind metric.Kind, name string) []ID {
+	var scratch [256]byte
+	key := metric.AppendFamilyKey(scratch[:0], kind, name)
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.ids[string(key)]
+}
+
+// Apply implements storage.Storage.
+func (s *Store) Apply(ctx context.Context, w *storage.Write) (replayed bool, err error) {
+	tx, err := s.Stage(ctx, w)
+	if err != nil {
+		return false, err
+	}
+	replayed = tx.Replayed()
+	tx.Commit()
+	tx.Release()
+	return replayed, nil
+}
+
+// Value implements storage.Storage.
+func (s *Store) Value(_ context.Context, sel storage.Selector) (metric.Metric, error) {
+	out := metric.Metric{Name: sel.Name, Kind: sel.Kind, Labels: sel.Labels, Timestamp: absent}
+	for _, id := range s.families.find(sel.Kind, sel.Name) {
+		key, c := s.read(id)
+		if c.ts == absent || len(sel.Labels) > 0 && !keyMatches(key, sel.Labels) {
+			continue
+		}
+		merge(&out, c)
+	}
+	if out.Timestamp == absent {
+		return metric.Metric{}, storage.ErrNotFound
+	}
+	return out, nil
+}
+
+func (s *Store) read(id ID) (string, cell) {
+	sh := &s.shards[id.shard()]
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	return sh.keys[id.slot()], sh.cells[id.slot()]
+}
+
+// merge folds one more series into the answer.
+func merge(out *metric.Metric, c cell) {
+	if out.Kind == metric.Counter {
+		if d := int64(c.bits); d > math.MaxInt64-out.Delta {
+			out.Delta = math.MaxInt64
+		} else {
+			out.Delta += d
+		}
+	} else if c.ts >= out.Timestamp {
+		out.Value = math.Float64frombits(c.bits)
+	}
+	out.Timestamp = max(out.Timestamp, c.ts)
+}
+
+func keyMatches(key string, want metric.Labels) bool {
+	var m metric.Metric
+	var scratch [16]metric.Label
+	return m.ParseKey(key, scratch[:0]) == nil && m.Labels.Matches(want)
+}
+
+// All implements storage.Storage. Each shard is copied under its lock and
+// yielded outside it.
+func (s *Store) All(ctx context.Context) iter.Seq2[metric.Metric, error] {
+	return func(yield func(metric.Metric, error) bool) {
+		var cells []cell
+		for n := range s.shards {
+			if err := ctx.Err(); err != nil {
+				yield(metric.Metric{}, err)
+				return
+			}
+			sh := &s.shards[n]
+			sh.mu.RLock()
+			keys := sh.keys
+			cells = append(cells[:0], sh.cells...)
+			sh.mu.RUnlock()
+			for m := range metrics(keys, cells) {
+				if !yield(m, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// metrics turns slots into metrics, leaving out those never committed.
+func metrics(keys []string, cells []cell) iter.Seq[metric.Metric] {
+	return func(yield func(metric.Metric) bool) {
+		for i, c := range cells {
+			if c.ts == absent {
+				continue
+			}
+			var m metric.Metric
+			if err := m.ParseKey(keys[i], nil); err != nil {
+				panic("memory: key of our own making: " + err.Error())
+			}
+			c.fill(&m)
+			if !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+// fill sets value or total, and time, of m.
+func (c cell) fill(m *metric.Metric) {
+	m.Value, m.Delta, m.Timestamp = 0, 0, c.ts
+	if m.Kind == metric.Counter {
+		m.Delta = int64(c.bits)
+	} else {
+		m.Value = math.Float64frombits(c.bits)
+	}
+}
+
+// Ping implements storage.Storage.
+func (s *Store) Ping(context.Context) error { return nil }
+
+// Close implements storage.Storage.
+func (s *Store) Close() error { return nil }

@@ -1,0 +1,148 @@
+package memory
+
+import (
+	"hash/maphash"
+	"iter"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gometheus/gometheus/internal/common/metric"
+	"github.com/gometheus/gometheus/internal/server/storage"
+)
+
+// Snapshot is a copy of the state at one moment.
+type Snapshot struct {
+	shards    [numShards]frozen
+	producers []Producer
+}
+
+type frozen struct {
+	keys  []string
+	cells []cell
+}
+
+// Producer is the memory of one producer.
+type Producer struct {
+	Name string
+	// Window is nil for a producer with only one batch.
+	Window *storage.Window
+	// Idle is how long ago its last batch was. The time the program was not
+	// running doesn't count: better remembered too long than forgotten too early.
+	Idle time.Duration
+}
+
+// Snapshot copies the state. The caller must see to it that no write commits
+// meanwhile; staged writes are not in it.
+func (s *Store) Snapshot() *Snapshot {
+	var snap Snapshot
+	for n := range s.shards {
+		sh := &s.shards[n]
+		sh.mu.RLock()
+		snap.shards[n] = frozen{keys: sh.keys, cells: slices.Clone(sh.cells)}
+		sh.mu.RUnlock()
+	}
+	p := &s.producers
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pruneLocked()
+	now := p.now()
+	snap.producers = make([]Producer, 0, len(p.byName))
+	for name, pr := range p.byName {
+		out := Producer{Name: name, Idle: max(0, now.Sub(pr.seen))}
+		if pr.window != nil {
+			w := *pr.window
+			out.Window = &w
+		}
+		snap.producers = append(snap.producers, out)
+	}
+	return &snap
+}
+
+// Len counts the series. It walks over all of them.
+func (snap *Snapshot) Len() int {
+	n := 0
+	for i := range snap.shards {
+		for _, c := range snap.shards[i].cells {
+			if c.ts != absent {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// Metrics yields every series once.
+func (snap *Snapshot) Metrics() iter.Seq[metric.Metric] {
+	return func(yield func(metric.Metric) bool) {
+		for i := range snap.shards {
+			for m := range metrics(snap.shards[i].keys, snap.shards[i].cells) {
+				if !yield(m) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Producers are all producers.
+func (snap *Snapshot) Producers() []Producer { return snap.producers }
+
+// Resolve finds or makes the series of a key. The methods below apply to it
+// what was committed in an earlier life of the process; they must not run
+// beside Stage.
+func (s *Store) Resolve(key []byte) (ID, error) {
+	var m metric.Metric
+	if err := m.ParseKey(string(key), nil); err != nil {
+		return 0, err
+	}
+	n := uint32(maphash.Bytes(s.seed, key) % numShards)
+	s.shards[n].mu.Lock()
+	defer s.shards[n].mu.Unlock()
+	return ID(s.slotLocked(n, key)*numShards + n), nil
+}
+
+// Kind is the kind of a series.
+func (s *Store) Kind(id ID) metric.Kind {
+	return metric.Kind(s.Key(id)[0])
+}
+
+// Key is the key of a series.
+func (s *Store) Key(id ID) string {
+	key, _ := s.read(id)
+	return key
+}
+
+// RestoreGauge sets a gauge unless a newer value is there.
+func (s *Store) RestoreGauge(id ID, value float64, ts int64) {
+	sh := &s.shards[id.shard()]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.cells[id.slot()].set(value, ts)
+}
+
+// RestoreCounter adds to a counter. It reports false, and changes nothing, if
+// that overflows.
+func (s *Store) RestoreCounter(id ID, delta, ts int64) bool {
+	sh := &s.shards[id.shard()]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if delta < 0 || delta > math.MaxInt64-sh.reserved[id.slot()] {
+		return false
+	}
+	sh.cells[id.slot()].add(delta, ts)
+	sh.reserved[id.slot()] += delta
+	return true
+}
+
+// RestoreProducer replaces what is known of a producer.
+func (s *Store) RestoreProducer(pr Producer) {
+	p := &s.producers
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.byName[strings.Clone(pr.Name)] = &producer{window: pr.Window, seen: p.now().Add(-pr.Idle)}
+}
+
+// RestoreMark remembers a mark as applied.
+func (s *Store) RestoreMark(mark storage.Mark) { s.producers.apply(mark) }

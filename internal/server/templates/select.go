@@ -1,0 +1,144 @@
+package templates
+
+import (
+	"cmp"
+	"iter"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gometheus/gometheus/internal/common/metric"
+)
+
+// By names a column to sort by. It is the value of the parameter sort.
+type By string
+
+// The columns that rows can be sorted by. ByName is the default.
+const (
+	ByName    By = "name"
+	ByKind    By = "kind"
+	ByValue   By = "value"
+	ByUpdated By = "updated"
+)
+
+// Sort is the order of the rows: by one column, then by name, kind and labels.
+// The zero Sort is by name.
+type Sort struct {
+	By   By
+	Desc bool
+}
+
+// ParseSort makes a Sort of the request's parameters sort and order. What it
+// does not know it leaves at the default: a page is better than a complaint.
+func ParseSort(sort, order string) Sort {
+	return Sort{By: By(sort), Desc: order == "desc"}.normal()
+}
+
+func (s Sort) normal() Sort {
+	switch s.By {
+	case ByName, ByKind, ByValue, ByUpdated:
+		return s
+	default:
+		return Sort{By: ByName}
+	}
+}
+
+// Compare orders two metrics.
+func (s Sort) Compare(a, b *metric.Metric) int {
+	var c int
+	switch s.By {
+	case ByKind:
+		c = strings.Compare(a.Kind.String(), b.Kind.String())
+	case ByValue:
+		c = compareValues(a, b)
+	case ByUpdated:
+		c = cmp.Compare(a.Timestamp, b.Timestamp)
+	default:
+		c = strings.Compare(a.Name, b.Name)
+	}
+	if s.Desc {
+		c = -c
+	}
+	if c != 0 {
+		return c
+	}
+	return cmp.Or(
+		strings.Compare(a.Name, b.Name),
+		strings.Compare(a.Kind.String(), b.Kind.String()),
+		a.Labels.Compare(b.Labels),
+	)
+}
+
+// compareValues compares as floats first and as integers where those are equal:
+// counters beyond 2⁵³ differ by less than a float64 can tell.
+func compareValues(a, b *metric.Metric) int {
+	af, ai := number(a)
+	bf, bi := number(b)
+	return cmp.Or(cmp.Compare(af, bf), cmp.Compare(ai, bi))
+}
+
+func number(m *metric.Metric) (float64, int64) {
+	switch {
+	case m.Kind == metric.Counter:
+		return float64(m.Delta), m.Delta
+	case m.Value >= math.MaxInt64:
+		return m.Value, math.MaxInt64
+	case m.Value <= math.MinInt64:
+		return m.Value, math.MinInt64
+	default:
+		return m.Value, int64(m.Value)
+	}
+}
+
+// Select keeps the metrics that match the query and sorts them, both in the
+// memory of ms.
+//
+// A metric matches if each word of the query stands somewhere in its kind, its
+// name or one of its labels as name=value, whatever the case. The script filters
+// by the same rule.
+func Select(ms []metric.Metric, query string, s Sort) []metric.Metric {
+	if words := strings.Fields(strings.ToLower(query)); len(words) > 0 {
+		ms = slices.DeleteFunc(ms, func(m metric.Metric) bool { return !matches(&m, words) })
+	}
+	s = s.normal()
+	slices.SortFunc(ms, func(a, b metric.Metric) int { return s.Compare(&a, &b) })
+	return ms
+}
+
+func matches(m *metric.Metric, words []string) bool {
+	name := strings.ToLower(m.Name)
+	for _, w := range words {
+		if !strings.Contains(name, w) && !strings.Contains(m.Kind.String(), w) && !labelsMatch(m.Labels, w) {
+			return false
+		}
+	}
+	return true
+}
+
+func labelsMatch(ls metric.Labels, word string) bool {
+	return slices.ContainsFunc(ls, func(l metric.Label) bool {
+		return strings.Contains(strings.ToLower(l.Name+"="+l.Value), word)
+	})
+}
+
+// Rows yields the metrics as rows, made one at a time.
+func Rows(ms []metric.Metric) iter.Seq[Row] {
+	return func(yield func(Row) bool) {
+		var value []byte
+		for i := range ms {
+			m := &ms[i]
+			value = m.AppendValue(value[:0])
+			row := Row{
+				Kind:   m.Kind.String(),
+				Name:   m.Name,
+				Labels: m.Labels,
+				Value:  string(value),
+				Time:   time.UnixMilli(m.Timestamp),
+			}
+			if !yield(row) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,299 @@
+package templates_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"iter"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gometheus/gometheus/internal/common/metric"
+	"github.com/gometheus/gometheus/internal/server/templates"
+)
+
+func render(t *testing.T, p templates.Page) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := templates.Render(&b, p); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func pageOf(ms []metric.Metric) templates.Page {
+	ms = templates.Select(ms, "", templates.Sort{})
+	return templates.Page{Host: "metrics.example:8080", Now: now, Total: len(ms), Shown: len(ms), Rows: templates.Rows(ms)}
+}
+
+func TestRenderRows(t *testing.T) {
+	got := render(t, pageOf([]metric.Metric{
+		counter("PollCount", 42, 0, "instance", "web-1", "zone", "eu"),
+		gauge("Alloc", 1.5, 1500*time.Millisecond),
+	}))
+	want := `<tbody>
+<tr><td class="gauge"><span>gauge</span></td><th scope="row">Alloc</th><td></td><td>1.5</td>` +
+		`<td><time datetime="2026-11-23T17:25:30.460Z">2026-11-23 17:25:30 UTC</time></td></tr>
+<tr><td class="counter"><span>counter</span></td><th scope="row">PollCount</th>` +
+		`<td><span><i>instance=</i>web-1</span> <span><i>zone=</i>eu</span></td><td>42</td>` +
+		`<td><time datetime="2026-11-23T17:25:31.960Z">2026-11-23 17:25:31 UTC</time></td></tr>
+</tbody>
+`
+	if !strings.Contains(got, want) {
+		t.Errorf("the page has not the rows\n%s\nbut is\n%s", want, got)
+	}
+	if strings.Contains(got, `id="empty"`) {
+		t.Error("a page with rows says there are none")
+	}
+}
+
+// Whatever a metric or a request holds is text on the page.
+func TestRenderEscapes(t *testing.T) {
+	const evil = `</td><script>alert("x")</script>' onload='`
+	row := templates.Row{Kind: evil, Name: evil, Labels: []templates.Label{{Name: evil, Value: evil}}, Value: evil, Time: now}
+	tame := templates.Row{Name: "a", Labels: []templates.Label{{Name: "a", Value: "b"}}, Time: now}
+	plain := render(t, templates.Page{Host: "h:1", Now: now, Total: 2, Shown: 1, Rows: seq(tame)})
+	got := render(t, templates.Page{
+		Query: evil, Sort: templates.Sort{By: templates.By(evil)}, Host: evil, Now: now, Total: 2, Shown: 1, Rows: seq(row),
+	})
+	tags := regexp.MustCompile(`<[a-z/][^\s>]*`)
+	wantEqual(t, "elements", tags.FindAllString(got, -1), tags.FindAllString(plain, -1))
+	if strings.Contains(got, `alert("x")`) {
+		t.Error("quotes are not escaped")
+	}
+
+	empty := render(t, templates.Page{Host: `x'; rm -rf /; '`, Now: now})
+	if strings.Contains(empty, "rm -rf") || !strings.Contains(empty, "agent --address=localhost:8080") {
+		t.Error("a command to be copied has what a Host header says")
+	}
+}
+
+func seq[T any](vs ...T) iter.Seq[T] { return slices.Values(vs) }
+
+func TestRenderChunks(t *testing.T) {
+	for _, tt := range []struct{ rows, chunks int }{{1, 1}, {100, 1}, {101, 2}, {250, 3}} {
+		ms := make([]metric.Metric, tt.rows)
+		for i := range ms {
+			ms[i] = gauge("a", float64(i), 0)
+		}
+		got := render(t, pageOf(ms))
+		if n := strings.Count(got, "<tr><td"); n != tt.rows {
+			t.Errorf("%d rows show as %d", tt.rows, n)
+		}
+		if n, m := strings.Count(got, "<tbody>"), strings.Count(got, "</tbody>"); n != tt.chunks || m != tt.chunks {
+			t.Errorf("%d rows are in %d chunks with %d ends, want %d", tt.rows, n, m, tt.chunks)
+		}
+	}
+}
+
+func TestRenderState(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		page templates.Page
+		has  []string
+		not  []string
+	}{
+		{
+			name: "empty",
+			page: templates.Page{Host: "metrics.example", TLS: true},
+			has:  []string{`id="empty"`, "agent --address=metrics.example<", "curl -X POST 'https://metrics.example/update", `<b id="shown">0</b>`},
+			not:  []string{"<table", `id="none"`},
+		},
+		{
+			name: "nothing found",
+			page: templates.Page{Query: "x & y", Total: 4711, Rows: seq[templates.Row]()},
+			has: []string{
+				`<section id="none">`, "Show all 4,711 series", `value="x &amp; y"`, `<b id="shown">0</b>`, `<span id="of"> of 4,711`,
+				`href="?order=desc&amp;q=x&#43;%26&#43;y&amp;sort=name"`,
+			},
+			not: []string{`id="empty"`, "<tbody"},
+		},
+		{
+			name: "all shown",
+			page: templates.Page{Total: 1234567, Shown: 1234567},
+			has:  []string{`<section id="none" hidden>`, `<b id="shown">1,234,567</b><span id="of" hidden>`},
+			not:  []string{`name="sort"`},
+		},
+		{
+			name: "sorted by value, largest first",
+			page: templates.Page{Total: 1, Shown: 1, Sort: templates.ParseSort("value", "desc")},
+			has: []string{
+				`<th scope="col" aria-sort="descending"><a href="?order=asc&amp;sort=value">Value</a>`,
+				`<th scope="col"><a href="?order=asc&amp;sort=name">Name</a>`,
+				`<th scope="col"><a href="?order=desc&amp;sort=updated">Updated</a>`,
+				`<th scope="col">Labels</th>`,
+				`<input type="hidden" name="sort" value="value"><input type="hidden" name="order" value="desc">`,
+			},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.page.Now = now
+			got := render(t, tt.page)
+			for _, s := range tt.has {
+				if !strings.Contains(got, s) {
+					t.Errorf("missing: %s", s)
+				}
+			}
+			for _, s := range tt.not {
+				if strings.Contains(got, s) {
+					t.Errorf("not to be there: %s", s)
+				}
+			}
+			if t.Failed() {
+				t.Log(got)
+			}
+		})
+	}
+}
+
+// The policy forbids inline scripts and styles, so there must be none.
+func TestRenderKeepsThePolicy(t *testing.T) {
+	for _, p := range []templates.Page{{Now: now, Host: "h"}, pageOf(fleet())} {
+		if s := regexp.MustCompile(`(?i)<style|<script[^>]*>[^<]|\s(style|on[a-z]+)\s*=\s*["']`).FindString(render(t, p)); s != "" {
+			t.Errorf("inline: %q", s)
+		}
+	}
+}
+
+type failing struct{ left int }
+
+var errGone = errors.New("gone")
+
+func (f *failing) Write(p []byte) (int, error) {
+	if f.left -= len(p); f.left < 0 {
+		return 0, errGone
+	}
+	return len(p), nil
+}
+
+func TestRenderStopsWhenTheReaderIsGone(t *testing.T) {
+	yielded := 0
+	p := templates.Page{Now: now, Total: 1e9, Shown: 1e9, Rows: func(yield func(templates.Row) bool) {
+		for range 1_000_000 {
+			yielded++
+			if !yield(templates.Row{Name: "a", Time: now}) {
+				return
+			}
+		}
+	}}
+	if err := templates.Render(&failing{left: 100_000}, p); !errors.Is(err, errGone) {
+		t.Errorf("error is %v", err)
+	}
+	if yielded > 10_000 {
+		t.Errorf("%d rows were made for a reader who left", yielded)
+	}
+	if err := templates.Render(&failing{}, p); !errors.Is(err, errGone) {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestSelect(t *testing.T) {
+	ms := []metric.Metric{
+		gauge("b", 2, 3*time.Second, "zone", "EU-1"),
+		counter("b", 9007199254740993, time.Second),
+		gauge("a", 9007199254740992, 2*time.Second, "instance", "web-1", "zone", "us"),
+		gauge("Öl", -1, 5*time.Second, "instance", "web-2"),
+		gauge("b", 2, 3*time.Second),
+	}
+	for _, tt := range []struct {
+		query, sort, order string
+		want               []string
+	}{
+		{"", "", "", []string{"gauge a", "counter b", "gauge b", "gauge b EU-1", "gauge Öl"}},
+		{"", "name", "desc", []string{"gauge Öl", "counter b", "gauge b", "gauge b EU-1", "gauge a"}},
+		{"", "nonsense", "desc", []string{"gauge a", "counter b", "gauge b", "gauge b EU-1", "gauge Öl"}},
+		{"", "kind", "asc", []string{"counter b", "gauge a", "gauge b", "gauge b EU-1", "gauge Öl"}},
+		{"", "value", "desc", []string{"counter b", "gauge a", "gauge b", "gauge b EU-1", "gauge Öl"}},
+		{"", "value", "", []string{"gauge Öl", "gauge b", "gauge b EU-1", "gauge a", "counter b"}},
+		{"", "updated", "desc", []string{"counter b", "gauge a", "gauge b", "gauge b EU-1", "gauge Öl"}},
+		{" ÖL ", "", "", []string{"gauge Öl"}},
+		{"zone=eu gauge", "", "", []string{"gauge b EU-1"}},
+		{"instance=web", "", "", []string{"gauge a", "gauge Öl"}},
+		{"web-1 web-2", "", "", nil},
+		{"counter", "", "", []string{"counter b"}},
+	} {
+		var got []string
+		for r := range templates.Rows(templates.Select(slices.Clone(ms), tt.query, templates.ParseSort(tt.sort, tt.order))) {
+			s := r.Kind + " " + r.Name
+			if r.Name == "b" && len(r.Labels) > 0 {
+				s += " " + r.Labels[0].Value
+			}
+			got = append(got, s)
+		}
+		wantEqual(t, tt.query+"/"+tt.sort+"/"+tt.order, got, tt.want)
+	}
+}
+
+// Any two orders must agree with each other, or sorting has no meaning.
+func TestCompareIsAnOrder(t *testing.T) {
+	ms := append(fleet(), gauge("big", 1e300, 0), gauge("small", -1e300, 0), counter("max", 1<<63-1, 0),
+		counter("big", 1<<62, 0), gauge("huge", 1<<63, 0), gauge("third", 1.0/3, 0))
+	for _, by := range []templates.By{"", templates.ByName, templates.ByKind, templates.ByValue, templates.ByUpdated} {
+		for _, desc := range []bool{false, true} {
+			s := templates.Sort{By: by, Desc: desc}
+			for i := range ms {
+				for j := range ms {
+					ab, ba := s.Compare(&ms[i], &ms[j]), s.Compare(&ms[j], &ms[i])
+					if ab != -ba || (ab == 0) != (i == j) {
+						t.Fatalf("%+v: %v and %v compare as %d and %d", s, ms[i], ms[j], ab, ba)
+					}
+					for k := range ms {
+						if ab < 0 && s.Compare(&ms[j], &ms[k]) < 0 && s.Compare(&ms[i], &ms[k]) >= 0 {
+							t.Fatalf("%+v: not transitive: %v, %v, %v", s, ms[i], ms[j], ms[k])
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestStatic(t *testing.T) {
+	links := regexp.MustCompile(`(?:src|href)="(static/[^"]+)"`).FindAllStringSubmatch(render(t, templates.Page{Now: now}), -1)
+	if len(links) != 4 {
+		t.Fatalf("the page loads %q", links)
+	}
+	types := map[string]string{"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+	get := func(method, url, match string) *http.Response {
+		r := httptest.NewRequestWithContext(t.Context(), method, url, nil)
+		if match != "" {
+			r.Header.Set("If-None-Match", match)
+		}
+		w := httptest.NewRecorder()
+		templates.Static().ServeHTTP(w, r)
+		return w.Result()
+	}
+	for _, l := range links {
+		path, _, _ := strings.Cut(l[1], "?")
+		_, ext, _ := strings.Cut(path, ".")
+		versioned, plain := get("GET", "/"+l[1], ""), get("GET", "/"+path, "")
+		body, err := io.ReadAll(versioned.Body)
+		if err != nil || len(body) == 0 || versioned.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s, %d bytes, %v", l[1], versioned.Status, len(body), err)
+		}
+		for what, got := range map[string][2]string{
+			"type":            {versioned.Header.Get("Content-Type"), types[ext]},
+			"cache":           {versioned.Header.Get("Cache-Control"), "public, max-age=31536000, immutable"},
+			"cache, plain":    {plain.Header.Get("Cache-Control"), "no-cache"},
+			"sniffing":        {plain.Header.Get("X-Content-Type-Options"), "nosniff"},
+			"status with tag": {get("GET", "/"+path, plain.Header.Get("ETag")).Status, "304 Not Modified"},
+			"status of POST":  {get("POST", "/"+path, "").Status, "405 Method Not Allowed"},
+			"status of HEAD":  {get("HEAD", "/"+path, "").Status, "200 OK"},
+			"Allow":           {get("POST", "/"+path, "").Header.Get("Allow"), "GET, HEAD"},
+		} {
+			if got[0] != got[1] {
+				t.Errorf("%s: %s is %q, want %q", path, what, got[0], got[1])
+			}
+		}
+	}
+	for _, path := range []string{"/static/", "/static", "/static/nothing.js", "/static/../page.html", "/page.html"} {
+		if got := get("GET", path, "").StatusCode; got != http.StatusNotFound {
+			t.Errorf("%s: %d", path, got)
+		}
+	}
+}

@@ -1,0 +1,277 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/go-resty/resty/v2"
+
+	"github.com/gometheus/gometheus/pkg/request"
+	"github.com/gometheus/gometheus/pkg/response"
+	"github.com/gometheus/gometheus/pkg/retry"
+)
+
+// maxAnswer bounds how much of a body is read: one metric or one problem.
+const maxAnswer = 256 << 10
+
+// Client speaks the push API with one server. Its methods may be called at once
+// from many goroutines.
+type Client struct {
+	rc            *resty.Client
+	own           *http.Transport // nil when the transport is the caller's
+	base          string
+	key           []byte
+	gzip          bool
+	keyPrefix     string // of every Idempotency-Key: quote, producer, slash
+	retry         retry.Policy
+	timeout       time.Duration
+	maxRetryAfter time.Duration
+	writers       sync.Pool // of *gzip.Writer
+	window        window
+}
+
+// Result tells how a batch was accepted.
+type Result struct {
+	// Replayed: an earlier try had been applied, so this one changed nothing.
+	Replayed bool
+	// Attempts is how many tries it took, this one included.
+	Attempts int
+}
+
+// New returns a client of the server at address: "host:port" or an http(s) URL,
+// which may have a path before the API's.
+func New(address string, opts ...Option) (*Client, error) {
+	o := defaults()
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if o.producer == "" {
+		o.producer = rand.Text()
+	}
+	base, err := baseURL(address)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+
+	c := &Client{
+		base:          base,
+		key:           bytes.Clone(o.key),
+		gzip:          o.gzip,
+		keyPrefix:     `"` + o.producer + "/",
+		retry:         o.retry,
+		timeout:       o.timeout,
+		maxRetryAfter: o.maxRetryAfter,
+	}
+	hc := &http.Client{Transport: o.transport}
+	switch {
+	case o.httpClient != nil:
+		*hc = *o.httpClient
+		hc.Timeout = 0
+	case o.transport == nil:
+		c.own = newTransport()
+		hc.Transport = c.own
+	}
+	// A redirected POST would become a GET, or send the batch to who knows whom.
+	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.rc = resty.NewWithClient(hc).
+		SetBaseURL(base).
+		SetLogger(silent{}).
+		SetDoNotParseResponse(true). // so that the body is bounded, and checked as it came
+		SetHeader("User-Agent", o.userAgent).
+		SetHeader("Accept-Encoding", "identity")
+	return c, nil
+}
+
+// Close drops the idle connections. Calls under way go on; the client can be
+// used afterwards, and must then be closed again.
+func (c *Client) Close() {
+	if c.own != nil {
+		c.own.CloseIdleConnections()
+	}
+}
+
+// Push sends the metrics as one batch, each counted once, and retries as the
+// policy says. An error means it is unknown whether they count, unless it is an
+// [*Error] that is permanent: then they don't.
+func (c *Client) Push(ctx context.Context, metrics ...request.Metric) error {
+	b, err := c.NewBatch(metrics)
+	if err != nil {
+		return err
+	}
+	defer c.Discard(b) // nobody else can send it again
+	_, err = c.Send(ctx, b)
+	return err
+}
+
+// Send sends the batch until the server accepts or refuses it, the retry policy
+// is exhausted or ctx ends. It may be called again with the same batch after any
+// error that isn't permanent.
+//
+// A permanent [*Error] settles the key: the same metrics need a new batch.
+func (c *Client) Send(ctx context.Context, b Batch) (Result, error) {
+	var res Result
+	attempts := 0
+	err := retry.Do(ctx, c.retry, func(ctx context.Context) error {
+		attempts++
+		var err error
+		res, err = c.Try(ctx, b)
+		return err
+	})
+	res.Attempts = attempts
+	return res, err
+}
+
+// Try sends the batch once. The error is marked for retry.Do: permanent, or with
+// the wait that the server asked for.
+func (c *Client) Try(ctx context.Context, b Batch) (Result, error) {
+	h := map[string]string{
+		"Content-Type":               "application/json",
+		request.HeaderPrefer:         request.PreferMinimal,
+		request.HeaderIdempotencyKey: b.Key,
+	}
+	if b.ContentEncoding != "" {
+		h["Content-Encoding"] = b.ContentEncoding
+	}
+	header, _, err := c.do(ctx, http.MethodPost, "/updates/", h, b.Body, false)
+	if e, ok := errors.AsType[*Error](err); err == nil || ok && e.Permanent() {
+		c.Discard(b)
+	}
+	if err != nil {
+		return Result{}, fmt.Errorf("send batch %s: %w", b.Key, err)
+	}
+	return Result{Replayed: header.Get(response.HeaderReplayed) == "true", Attempts: 1}, nil
+}
+
+// Value asks for one metric; typ is request.TypeGauge or request.TypeCounter. A
+// label not given is summed away by the server: a counter is the sum over the
+// series that have the labels given, a gauge the newest of them. An [*Error]
+// with Status 404 means there is none.
+func (c *Client) Value(ctx context.Context, typ, id string, labels map[string]string) (response.Metric, error) {
+	var m response.Metric
+	body, err := json.Marshal(request.Metric{ID: id, Type: typ, Labels: labels})
+	if err != nil {
+		return m, fmt.Errorf("encode question: %w", err)
+	}
+	h := map[string]string{"Content-Type": "application/json", "Accept": "application/json"}
+	err = retry.Do(ctx, c.retry, func(ctx context.Context) error {
+		_, answer, err := c.do(ctx, http.MethodPost, "/value/", h, body, true)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(answer, &m); err != nil {
+			return retry.Permanent(fmt.Errorf("%w: %w", ErrAnswer, err))
+		}
+		return nil
+	})
+	if err != nil {
+		return response.Metric{}, fmt.Errorf("read %s %q: %w", typ, id, err)
+	}
+	return m, nil
+}
+
+// Ping asks once whether the server's storage answers.
+func (c *Client) Ping(ctx context.Context) error {
+	if _, _, err := c.do(ctx, http.MethodGet, "/ping", nil, nil, true); err != nil {
+		return fmt.Errorf("ping: %w", err)
+	}
+	return nil
+}
+
+// do makes one request and reads its answer within the timeout. A status other
+// than 2xx is an *Error. verify demands that a body which counts is signed.
+func (c *Client) do(
+	ctx context.Context, method, path string, h map[string]string, body []byte, verify bool,
+) (header http.Header, answer []byte, err error) {
+	if c.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.timeout)
+		defer cancel()
+	}
+	r := c.rc.R().SetContext(ctx).SetHeaders(h)
+	if body != nil {
+		r.SetBody(bytes.NewReader(body))
+		if len(c.key) > 0 {
+			r.SetHeader(request.HeaderHash, hex.EncodeToString(c.sum(body)))
+		}
+	}
+	res, err := r.Execute(method, path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = res.RawBody().Close() }() // the answer is read; there is nothing to be learned
+	header, status := res.Header(), res.StatusCode()
+
+	// A write's 2xx says it all; its body, if any, is read only to keep the
+	// connection.
+	answer, cut, err := readBounded(res.RawBody())
+	ok := status >= 200 && status < 300
+	if ok && !verify {
+		return header, nil, nil
+	}
+	if ok && err != nil {
+		return nil, nil, fmt.Errorf("read the answer: %w", err)
+	}
+
+	failure := (*Error)(nil)
+	if !ok {
+		failure = newError(status, header, answer, c.maxRetryAfter)
+	}
+	switch {
+	case verify && (ok || failure.Permanent()) && !c.signed(header, answer, cut):
+		return nil, nil, retry.Permanent(fmt.Errorf("%w (status %d)", ErrSignature, status))
+	case ok && cut:
+		return nil, nil, retry.Permanent(fmt.Errorf("%w: more than %d bytes", ErrAnswer, maxAnswer))
+	case ok:
+		return header, answer, nil
+	case failure.Permanent():
+		return nil, nil, retry.Permanent(failure)
+	default:
+		return nil, nil, retry.After(failure, failure.RetryAfter)
+	}
+}
+
+// readBounded reads at most maxAnswer bytes. cut tells that there were more.
+func readBounded(r io.Reader) (body []byte, cut bool, err error) {
+	body, err = io.ReadAll(io.LimitReader(r, maxAnswer+1))
+	if len(body) > maxAnswer {
+		return body[:maxAnswer], true, err
+	}
+	return body, false, err
+}
+
+// signed reports whether the body carries the signature of the key. Without a
+// key, or without a body, there is nothing to check.
+func (c *Client) signed(header http.Header, body []byte, cut bool) bool {
+	if len(c.key) == 0 || len(body) == 0 {
+		return true
+	}
+	got, err := hex.DecodeString(header.Get(request.HeaderHash))
+	return err == nil && !cut && hmac.Equal(got, c.sum(body))
+}
+
+func (c *Client) sum(body []byte) []byte {
+	mac := hmac.New(sha256.New, c.key)
+	mac.Write(body)
+	return mac.Sum(nil)
+}
+
+// silent keeps resty from writing to the standard error.
+type silent struct{}
+
+func (silent) Errorf(string, ...any) {}
+func (silent) Warnf(string, ...any)  {}
+func (silent) Debugf(string, ...any) {}

@@ -1,0 +1,98 @@
+package client
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gometheus/gometheus/pkg/response"
+)
+
+var (
+	// ErrSignature: the answer to a read is not signed with the key. What it says
+	// was not used.
+	ErrSignature = errors.New("the signature of the answer is missing or wrong")
+	// ErrWindowFull: MaxAhead batches wait already. Send or Discard the oldest.
+	ErrWindowFull = errors.New("too many batches wait to be sent")
+	// ErrAnswer: the server answered something that isn't of the push API.
+	ErrAnswer = errors.New("the answer can't be read")
+)
+
+// Error is an answer other than 2xx.
+type Error struct {
+	// Status is the HTTP status.
+	Status int
+	// Problem is what the server says about it. Only its Status is set when the
+	// answer came from something else, a proxy for instance.
+	Problem response.Problem
+	// RetryAfter is how long the server asks to wait, zero if it doesn't. It is
+	// already bounded by the client's maximum.
+	RetryAfter time.Duration
+}
+
+// Error is one line: the status, the reason, and the first offending element.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d %s", e.Status, http.StatusText(e.Status))
+	if d := e.Problem.Detail; d != "" {
+		b.WriteString(": " + d)
+	}
+	if es := e.Problem.Errors; len(es) > 0 {
+		fmt.Fprintf(&b, " (metric %d: %s", es[0].Index, es[0].Reason)
+		if n := max(e.Problem.ErrorCount, len(es)) - 1; n > 0 {
+			fmt.Fprintf(&b, "; and %d more", n)
+		}
+		b.WriteByte(')')
+	}
+	if e.Problem.RequestID != "" {
+		b.WriteString(" [request " + e.Problem.RequestID + "]")
+	}
+	return b.String()
+}
+
+// Permanent reports whether the same request would always be refused: a 4xx
+// other than 408, 425 and 429. Anything else may be the way to the server
+// (redirects of a captive portal, for instance) and is worth another try.
+func (e *Error) Permanent() bool {
+	switch e.Status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	}
+	return e.Status >= 400 && e.Status < 500
+}
+
+// newError makes the Error of an answer whose body may be cut or anything.
+func newError(status int, header http.Header, body []byte, maxWait time.Duration) *Error {
+	e := &Error{Status: status, RetryAfter: retryAfter(header.Get("Retry-After"), time.Now(), maxWait)}
+	if t, _, err := mime.ParseMediaType(header.Get("Content-Type")); err == nil && t == response.ContentTypeProblem {
+		if json.Unmarshal(body, &e.Problem) != nil {
+			e.Problem = response.Problem{}
+		}
+	}
+	e.Problem.Status = status
+	return e
+}
+
+// retryAfter reads both forms of the header, seconds and date (RFC 9110,
+// 10.2.3), as a wait from now of at most most. What can't be read is no wait.
+func retryAfter(v string, now time.Time, most time.Duration) time.Duration {
+	if v == "" {
+		return 0
+	}
+	if s, err := strconv.ParseUint(v, 10, 64); err == nil {
+		if s > uint64(most/time.Second) {
+			return most
+		}
+		return time.Duration(s) * time.Second
+	}
+	at, err := http.ParseTime(v)
+	if err != nil {
+		return 0
+	}
+	return min(max(at.Sub(now), 0), most)
+}

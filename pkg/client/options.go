@@ -1,0 +1,134 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gometheus/gometheus/pkg/retry"
+)
+
+// Option changes a default of New.
+type Option func(*options)
+
+type options struct {
+	key           []byte
+	gzip          bool
+	retry         retry.Policy
+	httpClient    *http.Client
+	transport     http.RoundTripper
+	timeout       time.Duration
+	userAgent     string
+	producer      string
+	maxRetryAfter time.Duration
+}
+
+func defaults() options {
+	return options{
+		gzip:          true,
+		retry:         retry.Default(),
+		timeout:       10 * time.Second,
+		userAgent:     "gometheus-client",
+		maxRetryAfter: 5 * time.Minute,
+	}
+}
+
+// WithKey signs what is sent, and demands signed answers to reads. An empty key
+// means no signatures, the default.
+func WithKey(key []byte) Option { return func(o *options) { o.key = key } }
+
+// WithGzip turns compression of batches on, the default, or off.
+func WithGzip(on bool) Option { return func(o *options) { o.gzip = on } }
+
+// WithRetry sets how often and how far apart Send, Push and Value try. The
+// default is retry.Default: until the context ends.
+func WithRetry(p retry.Policy) Option { return func(o *options) { o.retry = p } }
+
+// WithHTTPClient sends through a copy of c that follows no redirects and leaves
+// timeouts to WithTimeout. Its transport stays the caller's to close.
+func WithHTTPClient(c *http.Client) Option { return func(o *options) { o.httpClient = c } }
+
+// WithTransport sends through t, which stays the caller's to close.
+func WithTransport(t http.RoundTripper) Option { return func(o *options) { o.transport = t } }
+
+// WithTimeout bounds one try, from connecting to the last byte of the answer.
+// The default is 10 s; zero means no bound but the context's.
+func WithTimeout(d time.Duration) Option { return func(o *options) { o.timeout = d } }
+
+// WithUserAgent sets the User-Agent header.
+func WithUserAgent(s string) Option { return func(o *options) { o.userAgent = s } }
+
+// WithProducer sets the producer id, which no other client may use, not even
+// this program's next run: sequences start at 1 again. At most 128 of letters,
+// digits and "._:-". The default is random.
+func WithProducer(id string) Option { return func(o *options) { o.producer = id } }
+
+// WithMaxRetryAfter bounds the wait a server can ask for by Retry-After. The
+// default is 5 minutes.
+func WithMaxRetryAfter(d time.Duration) Option { return func(o *options) { o.maxRetryAfter = d } }
+
+func (o *options) validate() error {
+	var errs []error
+	if o.timeout < 0 {
+		errs = append(errs, fmt.Errorf("timeout %v: must not be negative", o.timeout))
+	}
+	if o.maxRetryAfter < 0 {
+		errs = append(errs, fmt.Errorf("longest Retry-After %v: must not be negative", o.maxRetryAfter))
+	}
+	if o.producer == "" || len(o.producer) > 128 ||
+		strings.ContainsFunc(o.producer, func(r rune) bool { return !strings.ContainsRune(idChars, r) }) {
+		errs = append(errs, fmt.Errorf("producer id %q: must be 1 to 128 letters, digits and any of ._:-", o.producer))
+	}
+	if o.httpClient != nil && o.transport != nil {
+		errs = append(errs, errors.New("an HTTP client and a transport exclude each other"))
+	}
+	return errors.Join(errs...)
+}
+
+const idChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:-"
+
+// baseURL turns "host:port" or a URL into a URL without a slash at the end.
+func baseURL(address string) (string, error) {
+	s := address
+	if !strings.Contains(s, "://") {
+		s = "http://" + s
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return "", fmt.Errorf("address %q: want host:port or a URL: %w", address, errors.Unwrap(err))
+	}
+	switch {
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "", fmt.Errorf("address %q: scheme %q: allowed are http, https", address, u.Scheme)
+	case u.Host == "":
+		return "", fmt.Errorf("address %q: no host", address)
+	case u.RawQuery != "" || u.Fragment != "":
+		return "", fmt.Errorf("address %q: no query or fragment is allowed", address)
+	}
+	if u.Hostname() == "" { // ":8080", as a server would take it
+		u.Host = net.JoinHostPort("localhost", u.Port())
+	}
+	return strings.TrimRight(u.String(), "/"), nil
+}
+
+// newTransport is a transport for one server.
+//
+// Compression is off since a signature is of the bytes on the wire, which the
+// transport would hide; answers are small anyway.
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           32,
+		MaxIdleConnsPerHost:    32,
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    5 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true,
+	}
+}

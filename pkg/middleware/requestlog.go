@@ -1,0 +1,168 @@
+package middleware
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// headerRequestID is taken from the request, if it is harmless, and set on the
+// answer.
+const headerRequestID = "X-Request-Id"
+
+type requestIDKey struct{}
+
+// requestContext carries the id, and the answer's header value with it, in one
+// piece of memory.
+type requestContext struct {
+	context.Context
+	id [1]string
+}
+
+func (c *requestContext) Value(key any) any {
+	if key == (requestIDKey{}) {
+		return c.id[0]
+	}
+	return c.Context.Value(key)
+}
+
+// RequestID is the id of the request that ctx belongs to, "" outside
+// RequestLog.
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey{}).(string)
+	return id
+}
+
+// RequestLog gives each request an id (X-Request-Id, in and out) and logs it
+// when it is done: 5xx at error, 4xx at warning level, the rest at debug, so
+// that the ordinary business of a server stays quiet. What the client sent is
+// logged as fields, which the encoder escapes, and shortened.
+func RequestLog(log *zap.Logger) func(http.Handler) http.Handler {
+	ids := newRequestIDs()
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			id := r.Header.Get(headerRequestID)
+			if !harmless(id) {
+				id = ids.next()
+			}
+			ctx := &requestContext{r.Context(), [1]string{id}}
+			w.Header()[headerRequestID] = ctx.id[:]
+			start := time.Now()
+			rec := recorders.Get().(*recorder)
+			*rec = recorder{ResponseWriter: w}
+			defer func() {
+				status, size := rec.status, rec.size
+				recovered := recover()
+				*rec = recorder{}
+				recorders.Put(rec)
+				if recovered != nil { // on its way to net/http, which ends the connection
+					log.Error("request aborted", fields(r, id, status, size, start)...)
+					panic(recovered)
+				}
+				if entry := log.Check(level(status), "request"); entry != nil {
+					entry.Write(fields(r, id, status, size, start)...)
+				}
+			}()
+			next.ServeHTTP(rec, r.WithContext(ctx))
+		})
+	}
+}
+
+func fields(r *http.Request, id string, status int, size int64, start time.Time) []zap.Field {
+	return []zap.Field{
+		zap.String("request_id", id),
+		zap.String("method", shorten(r.Method)),
+		zap.String("path", shorten(r.URL.Path)),
+		zap.Int("status", max(status, http.StatusOK)),
+		zap.Int64("bytes", size),
+		zap.Duration("duration", time.Since(start)),
+		zap.String("remote", r.RemoteAddr),
+	}
+}
+
+func level(status int) zapcore.Level {
+	switch {
+	case status >= 500:
+		return zapcore.ErrorLevel
+	case status >= 400:
+		return zapcore.WarnLevel
+	default:
+		return zapcore.DebugLevel
+	}
+}
+
+func shorten(s string) string {
+	const most = 256
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}
+
+// harmless tells whether an id from outside may go into the log and the answer.
+func harmless(id string) bool {
+	if id == "" || len(id) > 64 {
+		return false
+	}
+	for i := range len(id) {
+		c := id[i]
+		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '-' || c == '_' || c == '.') {
+			return false
+		}
+	}
+	return true
+}
+
+// requestIDs makes ids that differ within a process by a counter and between
+// processes by a random prefix.
+type requestIDs struct {
+	prefix string
+	count  atomic.Uint64
+}
+
+func newRequestIDs() *requestIDs {
+	var b [6]byte
+	rand.Read(b[:]) //nolint:errcheck // never fails, says its documentation
+	return &requestIDs{prefix: hex.EncodeToString(b[:]) + "-"}
+}
+
+func (ids *requestIDs) next() string {
+	var b [40]byte
+	return string(strconv.AppendUint(append(b[:0], ids.prefix...), ids.count.Add(1), 10))
+}
+
+var recorders = sync.Pool{New: func() any { return new(recorder) }}
+
+// recorder remembers what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	size   int64
+}
+
+func (rec *recorder) WriteHeader(status int) {
+	if rec.status == 0 && status >= 200 {
+		rec.status = status
+	}
+	rec.ResponseWriter.WriteHeader(status)
+}
+
+func (rec *recorder) Write(p []byte) (int, error) {
+	if rec.status == 0 {
+		rec.status = http.StatusOK
+	}
+	n, err := rec.ResponseWriter.Write(p)
+	rec.size += int64(n)
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
