@@ -16,7 +16,7 @@ TIMEOUT   ?= 10m
 BENCH      ?= .
 COUNT      ?= 6
 BENCHTIME  ?= 1s
-BENCH_PKG  ?= $(sort $(dir $(shell grep -rl --include='*_test.go' '^func Benchmark' cmd internal pkg)))
+BENCH_PKG  ?= $(sort $(addprefix ./,$(dir $(shell grep -rl --include='*_test.go' '^func Benchmark' cmd internal pkg))))
 BENCH_FILE ?= .bench/$(shell date -u +%Y%m%dT%H%M%SZ).txt
 
 # What --version says. The date is the commit's, so that a build can be repeated.

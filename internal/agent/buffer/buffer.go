@@ -2,8 +2,8 @@
 //
 // It is bounded without ever losing an increment: gauges are samples in order
 // of arrival, of which the oldest goes when there is no room; counters are one
-// sum for each series, however long the server is away. Only what the process
-// counts once in its life (the number of series) makes it grow further.
+// sum for each series, however long the server is away. So it grows with the
+// number of counters, and not with time.
 package buffer
 
 import (

@@ -291,7 +291,11 @@ func TestPowerCut(t *testing.T) {
 		cutAt := rng.IntN(20)
 		var clone vfs.FS
 		for i := range 20 {
-			rec := record(seed*100+i, rng.IntN(40_000))
+			size := rng.IntN(6_000)
+			if rng.IntN(20) == 0 {
+				size *= 10
+			}
+			rec := record(seed*100+i, size)
 			all = append(all, rec)
 			if i == cutAt {
 				// The cut comes while the record is written but not yet synced.
