@@ -169,12 +169,9 @@ func (s *Store) commit() {
 	}
 }
 
-// write puts the group into the journal. commitMu is held.
-func (s *Store) write() error {
-	err := s.log.Prepare()
-	if err == nil {
-		err = s.log.Append(s.enc.group(s.log.Segment(), s.mem, s.group))
-	}
+// outcome notes whether the journal took a group and turns its error into the
+// storage's.
+func (s *Store) outcome(err error) error {
 	if err == nil {
 		s.failed(nil)
 		return nil

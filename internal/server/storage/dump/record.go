@@ -53,11 +53,7 @@ func (e *encoder) group(segment uint64, mem *memory.Store, group []*pending) []b
 
 func (e *encoder) batch(mem *memory.Store, tx *memory.Tx) {
 	w := tx.Write()
-	b := binary.AppendUvarint(e.buf, uint64(len(w.Mark.Producer)))
-	if !w.Mark.IsZero() {
-		b = append(b, w.Mark.Producer...)
-		b = binary.AppendUvarint(b, w.Mark.Sequence)
-	}
+	b := appendMark(e.buf, w.Mark)
 	base := int64(0)
 	if len(w.Metrics) > 0 {
 		base = w.Metrics[0].Timestamp
@@ -88,6 +84,15 @@ func (e *encoder) batch(mem *memory.Store, tx *memory.Tx) {
 		b = binary.AppendVarint(b, m.Timestamp-base)
 	}
 	e.buf = b
+}
+
+func appendMark(b []byte, m storage.Mark) []byte {
+	b = binary.AppendUvarint(b, uint64(len(m.Producer)))
+	if m.IsZero() {
+		return b
+	}
+	b = append(b, m.Producer...)
+	return binary.AppendUvarint(b, m.Sequence)
 }
 
 // decoder applies the records of a journal to a store.
