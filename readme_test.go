@@ -46,7 +46,7 @@ func TestSettingsTables(t *testing.T) {
 		"### Agent":  agent.Settings(),
 	} {
 		var got, want []string
-		for _, line := range strings.Split(section(t, readme(t), heading), "\n") {
+		for line := range strings.SplitSeq(section(t, readme(t), heading), "\n") {
 			if cells := strings.Split(line, "|"); strings.HasPrefix(line, "| `-") {
 				got = append(got, strings.Join(cells[1:4], "|"))
 			}
@@ -122,8 +122,9 @@ func startServer(t *testing.T) string {
 		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 		require.NoError(t, cmd.Wait())
 	})
+	client := &http.Client{Timeout: time.Second}
 	require.Eventually(t, func() bool {
-		response, err := http.Get("http://" + address + "/ping")
+		response, err := client.Get("http://" + address + "/ping")
 		if err != nil {
 			return false
 		}

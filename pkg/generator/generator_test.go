@@ -108,7 +108,8 @@ func TestCount(t *testing.T) {
 	require.Equal(t, []int8{-100, -120}, take(generator.Count[int8](-100, -20), 9))
 
 	again := generator.Count(1, 1)
-	require.Equal(t, take(again, 3), take(again, 3))
+	first, second := take(again, 3), take(again, 3)
+	require.Equal(t, first, second)
 }
 
 func TestChanEndsWithTheSequence(t *testing.T) {

@@ -130,13 +130,13 @@ type requestIDs struct {
 
 func newRequestIDs() *requestIDs {
 	var b [6]byte
-	rand.Read(b[:]) //nolint:errcheck // never fails, says its documentation
+	rand.Read(b[:]) // never fails
 	return &requestIDs{prefix: hex.EncodeToString(b[:]) + "-"}
 }
 
-func (ids *requestIDs) next() string {
+func (r *requestIDs) next() string {
 	var b [40]byte
-	return string(strconv.AppendUint(append(b[:0], ids.prefix...), ids.count.Add(1), 10))
+	return string(strconv.AppendUint(append(b[:0], r.prefix...), r.count.Add(1), 10))
 }
 
 var recorders = sync.Pool{New: func() any { return new(recorder) }}
@@ -148,21 +148,21 @@ type recorder struct {
 	size   int64
 }
 
-func (rec *recorder) WriteHeader(status int) {
-	if rec.status == 0 && status >= 200 {
-		rec.status = status
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 && status >= 200 {
+		r.status = status
 	}
-	rec.ResponseWriter.WriteHeader(status)
+	r.ResponseWriter.WriteHeader(status)
 }
 
-func (rec *recorder) Write(p []byte) (int, error) {
-	if rec.status == 0 {
-		rec.status = http.StatusOK
+func (r *recorder) Write(p []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
 	}
-	n, err := rec.ResponseWriter.Write(p)
-	rec.size += int64(n)
+	n, err := r.ResponseWriter.Write(p)
+	r.size += int64(n)
 	return n, err
 }
 
 // Unwrap is for http.ResponseController.
-func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

@@ -42,13 +42,13 @@ func Server(def string) Var[string] {
 func checkHostPort(s string, minPort uint64) error {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil || !validPort(port, minPort) {
-		return notAllowed
+		return errNotAllowed
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
 		return nil
 	}
 	if strings.HasPrefix(s, "[") || !validHost(host) {
-		return notAllowed
+		return errNotAllowed
 	}
 	return nil
 }
@@ -57,7 +57,7 @@ func parseServerURL(s string) (string, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil, u.Scheme != "http" && u.Scheme != "https":
-		return "", notAllowed
+		return "", errNotAllowed
 	case u.User != nil:
 		return "", reason("a user or password is not taken")
 	case strings.ContainsAny(s, "?#"):
@@ -65,10 +65,10 @@ func parseServerURL(s string) (string, error) {
 	}
 	port := u.Port()
 	if port == "" && strings.HasSuffix(u.Host, ":") || port != "" && !validPort(port, 1) {
-		return "", notAllowed
+		return "", errNotAllowed
 	}
 	if _, err := netip.ParseAddr(u.Hostname()); err != nil && (u.Hostname() == "" || !validHost(u.Hostname())) {
-		return "", notAllowed
+		return "", errNotAllowed
 	}
 	return strings.TrimRight(s, "/"), nil
 }

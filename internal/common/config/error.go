@@ -65,7 +65,7 @@ type reason string
 
 func (r reason) Error() string { return string(r) }
 
-const notAllowed = reason("")
+const errNotAllowed = reason("")
 
 // badValue is the error of a value that err, of a Var's Set, refused.
 func (f *field) badValue(name, value string, err error) *Error {

@@ -56,7 +56,7 @@ func parseLabels(s string) (map[string]string, error) {
 func cutLabel(s string) (name, value, tail string, err error) {
 	name, s, ok := strings.Cut(s, "=")
 	if !ok || strings.Contains(name, ",") {
-		return "", "", "", notAllowed
+		return "", "", "", errNotAllowed
 	}
 	name, s = strings.TrimSpace(name), strings.TrimSpace(s)
 	if quoted, err := strconv.QuotedPrefix(s); err == nil && s[0] == '"' {

@@ -46,7 +46,7 @@ func fieldsOf(settings any) []*field {
 		if sf.Anonymous {
 			continue // its fields follow
 		}
-		value, ok := s.FieldByIndex(sf.Index).Addr().Interface().(variable)
+		value, ok := reflect.TypeAssert[variable](s.FieldByIndex(sf.Index).Addr())
 		if !ok || sf.Tag.Get("flag") == "" || sf.Tag.Get("env") == "" {
 			panic(fmt.Sprintf("config: field %s of %s: want a Var with the tags flag and env", sf.Name, s.Type()))
 		}

@@ -59,7 +59,7 @@ func (v *Var[T]) Value() T { return v.value }
 // Set takes the value that s says, or leaves the old one and returns an error.
 func (v *Var[T]) Set(s string) error {
 	if s == "" && !v.empty {
-		return notAllowed
+		return errNotAllowed
 	}
 	value, err := v.parse(s)
 	if err != nil {
@@ -114,7 +114,7 @@ func Bool(def bool) Var[bool] {
 		func(s string) (bool, error) {
 			b, err := strconv.ParseBool(s)
 			if err != nil {
-				return false, notAllowed
+				return false, errNotAllowed
 			}
 			return b, nil
 		},
@@ -130,7 +130,7 @@ func Int(def, lo, hi int) Var[int] {
 		func(s string) (int, error) {
 			n, err := strconv.Atoi(s)
 			if err != nil || n < lo || n > hi {
-				return 0, notAllowed
+				return 0, errNotAllowed
 			}
 			return n, nil
 		},
@@ -150,7 +150,7 @@ func Choice(kind, def string, words ...string) Var[string] {
 		func(s string) (string, error) {
 			s = strings.ToLower(s)
 			if !slices.Contains(words, s) {
-				return "", notAllowed
+				return "", errNotAllowed
 			}
 			return s, nil
 		},
@@ -171,7 +171,7 @@ func Duration(def, lo, hi time.Duration) Var[time.Duration] {
 		func(s string) (time.Duration, error) {
 			d, err := time.ParseDuration(s)
 			if err != nil || d < lo || d > hi {
-				return 0, notAllowed
+				return 0, errNotAllowed
 			}
 			return d, nil
 		},
@@ -201,7 +201,7 @@ func seconds(def, lo, hi time.Duration, zero bool) Var[time.Duration] {
 		func(s string) (time.Duration, error) {
 			d, isZero, ok := parseSeconds(s)
 			if !ok || isZero && !zero || !isZero && (d < lo || d > hi) {
-				return 0, notAllowed
+				return 0, errNotAllowed
 			}
 			return d, nil
 		},

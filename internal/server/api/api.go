@@ -78,7 +78,7 @@ func (s *scratch) readBody(r *http.Request) error {
 		}
 		n, err := r.Body.Read(s.body[len(s.body):cap(s.body)])
 		s.body = s.body[:len(s.body)+n]
-		if err == io.EOF { //nolint:errorlint // readers return it bare
+		if err == io.EOF {
 			return nil
 		}
 		if err != nil {

@@ -69,7 +69,7 @@ func (r *running) stop() error {
 
 func (r *running) post(path, body string) (int, string) {
 	r.t.Helper()
-	response, err := r.client.Post(r.url+path, "application/json", strings.NewReader(body)) //nolint:noctx // bounded by the test
+	response, err := r.client.Post(r.url+path, "application/json", strings.NewReader(body))
 	require.NoError(r.t, err)
 	defer response.Body.Close()
 	out, err := io.ReadAll(response.Body)
@@ -79,7 +79,7 @@ func (r *running) post(path, body string) (int, string) {
 
 func (r *running) get(path string) (int, string) {
 	r.t.Helper()
-	response, err := r.client.Get(r.url + path) //nolint:noctx // bounded by the test
+	response, err := r.client.Get(r.url + path)
 	require.NoError(r.t, err)
 	defer response.Body.Close()
 	out, err := io.ReadAll(response.Body)

@@ -111,8 +111,10 @@ func describe(err error) response.Problem {
 	case errors.Is(err, metric.ErrTooMany):
 		return response.Problem{Status: http.StatusRequestEntityTooLarge, Code: string(codes.TooLarge), Detail: err.Error()}
 	case errors.As(err, &large):
-		return response.Problem{Status: http.StatusRequestEntityTooLarge, Code: string(codes.TooLarge),
-			Detail: "the body is larger than " + strconv.FormatInt(large.Limit, 10) + " bytes"}
+		return response.Problem{
+			Status: http.StatusRequestEntityTooLarge, Code: string(codes.TooLarge),
+			Detail: "the body is larger than " + strconv.FormatInt(large.Limit, 10) + " bytes",
+		}
 	case errors.Is(err, storage.ErrNotFound):
 		return response.Problem{Status: http.StatusNotFound, Code: string(codes.NotFound), Detail: storage.ErrNotFound.Error()}
 	case errors.Is(err, storage.ErrExhausted):

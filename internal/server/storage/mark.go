@@ -60,14 +60,19 @@ func (w *Window) Apply(seq uint64) {
 	w.bits[seq%WindowSize/64] |= 1 << (seq % 64)
 }
 
-// MarshalBinary is the window in a fixed size: the highest applied number plus
-// one, then the ring, all little endian.
-func (w *Window) MarshalBinary() ([]byte, error) {
-	out := binary.LittleEndian.AppendUint64(make([]byte, 0, windowBytes), w.high)
+// AppendBinary appends the window in a fixed size: the highest applied number
+// plus one, then the ring, all little endian. It never fails.
+func (w *Window) AppendBinary(dst []byte) ([]byte, error) {
+	dst = binary.LittleEndian.AppendUint64(dst, w.high)
 	for _, b := range w.bits {
-		out = binary.LittleEndian.AppendUint64(out, b)
+		dst = binary.LittleEndian.AppendUint64(dst, b)
 	}
-	return out, nil
+	return dst, nil
+}
+
+// MarshalBinary is AppendBinary to nothing.
+func (w *Window) MarshalBinary() ([]byte, error) {
+	return w.AppendBinary(make([]byte, 0, windowBytes))
 }
 
 const windowBytes = 8 + WindowSize/8

@@ -59,8 +59,7 @@ func FuzzLoad(f *testing.F) {
 		writeFile(t, fs, o.Path+".journal/00000002.log", segment)
 		s, err := dump.Open(o)
 		if err != nil {
-			var corrupt *journal.CorruptError
-			if !errors.As(err, &corrupt) {
+			if _, ok := errors.AsType[*journal.CorruptError](err); !ok {
 				t.Fatalf("refused without saying where: %v", err)
 			}
 			return

@@ -167,7 +167,11 @@ func encodeSnapshot(f vfs.File, header snapshotHeader, snap *memory.Snapshot) (i
 	for _, p := range snap.Producers() {
 		out := producerLine{Producer: p.Name, IdleSeconds: int64(p.Idle.Seconds())}
 		if p.Window != nil {
-			out.Window, _ = p.Window.MarshalBinary() //nolint:errcheck // never fails
+			window, err := p.Window.MarshalBinary()
+			if err != nil {
+				return 0, err
+			}
+			out.Window = window
 		}
 		if err := line(out); err != nil {
 			return 0, err

@@ -61,10 +61,10 @@ func (s *Store) Snapshot() *Snapshot {
 }
 
 // Len counts the series. It walks over all of them.
-func (snap *Snapshot) Len() int {
+func (s *Snapshot) Len() int {
 	n := 0
-	for i := range snap.shards {
-		for _, c := range snap.shards[i].cells {
+	for i := range s.shards {
+		for _, c := range s.shards[i].cells {
 			if c.ts != absent {
 				n++
 			}
@@ -74,10 +74,10 @@ func (snap *Snapshot) Len() int {
 }
 
 // Metrics yields every series once.
-func (snap *Snapshot) Metrics() iter.Seq[metric.Metric] {
+func (s *Snapshot) Metrics() iter.Seq[metric.Metric] {
 	return func(yield func(metric.Metric) bool) {
-		for i := range snap.shards {
-			for m := range metrics(snap.shards[i].keys, snap.shards[i].cells) {
+		for i := range s.shards {
+			for m := range metrics(s.shards[i].keys, s.shards[i].cells) {
 				if !yield(m) {
 					return
 				}
@@ -87,7 +87,7 @@ func (snap *Snapshot) Metrics() iter.Seq[metric.Metric] {
 }
 
 // Producers are all producers.
-func (snap *Snapshot) Producers() []Producer { return snap.producers }
+func (s *Snapshot) Producers() []Producer { return s.producers }
 
 // Resolve finds or makes the series of a key. The methods below apply to it
 // what was committed in an earlier life of the process; they must not run

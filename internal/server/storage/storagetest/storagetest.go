@@ -262,7 +262,8 @@ func allYieldsOnce(t *testing.T, s storage.Storage) {
 	}
 	Apply(t, s, batch...)
 	require.Equal(t, want, dump(t, s))
-	for range s.All(context.Background()) { // the consumer may stop, and write meanwhile
+	for _, err := range s.All(context.Background()) { // the consumer may stop, and write meanwhile
+		require.NoError(t, err)
 		Apply(t, s, Counter("c", 1, "i", "1"))
 		break
 	}
