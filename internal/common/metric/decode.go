@@ -178,39 +178,21 @@ func (p *parser) metric(m *Metric, lim *Limits, now int64) error {
 	var seen, given uint8 // named in the object; of those, not null
 	var first error       // the first thing wrong with the element
 	for more := !p.accept('}'); more; {
-		key, ok := p.key()
-		if !ok {
-			return nil
-		}
-		var bit uint8
-		switch key {
-		case "id":
-			bit = hasID
-		case "type":
-			bit = hasType
-		case "value":
-			bit = hasValue
-		case "delta":
-			bit = hasDelta
-		case "labels":
-			bit = hasLabels
-		case "timestamp":
-			bit = hasTimestamp
-		}
-		var err error
+		bit, err := p.fieldName()
 		switch {
-		case bit == 0:
-			err = fmt.Errorf("unknown field %s", quote(key))
+		case p.err != nil:
+			return nil
+		case err != nil:
 			p.skip()
 		case seen&bit != 0:
-			err = fmt.Errorf("field %s stands twice", quote(key))
+			err = fmt.Errorf("field %s stands twice", quote(fieldNames[bit]))
 			p.skip()
 		case bit != hasID && bit != hasType && p.null():
 			seen |= bit
 		default:
 			seen |= bit
 			given |= bit
-			err = p.field(bit, m)
+			err = p.field(bit, m, lim)
 		}
 		if p.err != nil {
 			return nil
@@ -231,8 +213,56 @@ func (p *parser) metric(m *Metric, lim *Limits, now int64) error {
 	return check(m, given, lim, now)
 }
 
+var fieldNames = map[uint8]string{
+	hasID: "id", hasType: "type", hasValue: "value", hasDelta: "delta", hasLabels: "labels", hasTimestamp: "timestamp",
+}
+
+// fieldName reads a field's name and colon. The error is an unknown name.
+func (p *parser) fieldName() (uint8, error) {
+	if bit := p.usualFieldName(); bit != 0 {
+		return bit, nil
+	}
+	key, ok := p.key()
+	if !ok {
+		return 0, nil
+	}
+	for bit, name := range fieldNames {
+		if key == name {
+			return bit, nil
+		}
+	}
+	return 0, fmt.Errorf("unknown field %s", quote(key))
+}
+
+// usualFieldName reads a name and colon as nearly every sender writes them,
+// without white space or escapes; 0 if something else is next.
+func (p *parser) usualFieldName() (bit uint8) {
+	const longest = len(`"timestamp":`)
+	if len(p.buf)-p.pos < longest {
+		return 0
+	}
+	b := p.buf[p.pos : p.pos+longest]
+	size := 0
+	switch {
+	case string(b[:5]) == `"id":`:
+		bit, size = hasID, 5
+	case string(b[:7]) == `"type":`:
+		bit, size = hasType, 7
+	case string(b[:8]) == `"value":`:
+		bit, size = hasValue, 8
+	case string(b[:8]) == `"delta":`:
+		bit, size = hasDelta, 8
+	case string(b[:9]) == `"labels":`:
+		bit, size = hasLabels, 9
+	case string(b) == `"timestamp":`:
+		bit, size = hasTimestamp, 12
+	}
+	p.pos += size
+	return bit
+}
+
 // field reads the value of one field.
-func (p *parser) field(bit uint8, m *Metric) error {
+func (p *parser) field(bit uint8, m *Metric, lim *Limits) error {
 	var err error
 	switch bit {
 	case hasID:
@@ -247,13 +277,14 @@ func (p *parser) field(bit uint8, m *Metric) error {
 	case hasDelta:
 		m.Delta, err = p.intValue("delta")
 	case hasLabels:
-		m.Labels, err = p.labelsValue()
+		m.Labels, err = p.labelsValue(lim)
 	case hasTimestamp:
 		m.Timestamp, err = p.intValue("timestamp")
 	}
 	return err
 }
 
+// check validates what field could not: everything but the labels.
 func check(m *Metric, given uint8, lim *Limits, now int64) error {
 	switch {
 	case given&hasType == 0:
@@ -266,15 +297,12 @@ func check(m *Metric, given uint8, lim *Limits, now int64) error {
 	if m.Timestamp == 0 {
 		m.Timestamp = now
 	}
-	return m.Validate(lim, now)
+	return m.validateButLabels(lim, now)
 }
 
 func (p *parser) checkQuery(m *Metric, given uint8, lim *Limits) error {
 	if given&hasType == 0 {
 		return fmt.Errorf("no type: allowed are %s", Kinds)
 	}
-	if err := ValidateName(m.Name, lim); err != nil {
-		return err
-	}
-	return m.Labels.validate(lim)
+	return ValidateName(m.Name, lim)
 }

@@ -36,6 +36,11 @@ func TestDecodeArray(t *testing.T) {
 	labelled.Labels = metric.NewLabels("a", "1", "b", "2")
 	dated := counter("c", 1)
 	dated.Timestamp = 1234567890123
+	withLabel := func(value string) metric.Metric {
+		m := gauge("g", 1)
+		m.Labels = metric.NewLabels("a", value)
+		return m
+	}
 	tests := []struct {
 		name, in string
 		want     []metric.Metric
@@ -61,6 +66,9 @@ func TestDecodeArray(t *testing.T) {
 		{"many digits", `[{"id":"g","type":"gauge","value":0.1000000000000000055511151231257827}]`, []metric.Metric{gauge("g", 0.1)}},
 		{"escapes", `[{"id":"\"\\\/\b\f\n\r\té€😀\ud83d\ude00","type":"gauge","value":1}]`, []metric.Metric{gauge("\"\\/\b\f\n\r\té€😀😀", 1)}},
 		{"escaped field name", `[{"\u0069d":"g","type":"gauge","value":1}]`, []metric.Metric{gauge("g", 1)}},
+		{"the same labels again", `[{"id":"g","type":"gauge","value":1,"labels":{"b":"2","a":"1"}},{"id":"g","type":"gauge","value":1,"labels":{"b":"2","a":"1"}}]`, []metric.Metric{labelled, labelled}},
+		{"labels that look the same once unescaped", `[{"id":"g","type":"gauge","value":1,"labels":{"a":"\u0041"}},{"id":"g","type":"gauge","value":1,"labels":{"a":"Au0041"}}]`, []metric.Metric{withLabel("A"), withLabel("Au0041")}},
+		{"labels that start the same", `[{"id":"g","type":"gauge","value":1,"labels":{"a":"x"}},{"id":"g","type":"gauge","value":1,"labels":{"a":"xy"}}]`, []metric.Metric{withLabel("x"), withLabel("xy")}},
 		{"html", `[{"id":"<script>alert(1)</script>","type":"gauge","value":1}]`, []metric.Metric{gauge("<script>alert(1)</script>", 1)}},
 	}
 	for _, tt := range tests {

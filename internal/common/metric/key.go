@@ -17,10 +17,14 @@ var errBadKey = errors.New("malformed series key")
 
 // AppendKey appends the key of m's series.
 func (m *Metric) AppendKey(dst []byte) []byte {
-	dst = AppendFamilyKey(dst, m.Kind, m.Name)
-	for i := range m.Labels {
-		dst = appendString(dst, m.Labels[i].Name)
-		dst = appendString(dst, m.Labels[i].Value)
+	return m.Labels.AppendKey(AppendFamilyKey(dst, m.Kind, m.Name))
+}
+
+// AppendKey appends the part of a key that the labels make.
+func (ls Labels) AppendKey(dst []byte) []byte {
+	for i := range ls {
+		dst = appendString(dst, ls[i].Name)
+		dst = appendString(dst, ls[i].Value)
 	}
 	return dst
 }

@@ -12,6 +12,7 @@ package metric
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // Kind says how the values of a series combine.
@@ -90,10 +91,14 @@ func DefaultLimits() Limits {
 // in words meant for whoever sent it. now is in Unix milliseconds. The
 // encoding of strings is not its business: decoders have checked it.
 func (m *Metric) Validate(lim *Limits, now int64) error {
-	if err := ValidateName(m.Name, lim); err != nil {
+	if err := m.Labels.validate(lim); err != nil {
 		return err
 	}
-	if err := m.Labels.validate(lim); err != nil {
+	return m.validateButLabels(lim, now)
+}
+
+func (m *Metric) validateButLabels(lim *Limits, now int64) error {
+	if err := ValidateName(m.Name, lim); err != nil {
 		return err
 	}
 	switch m.Kind {
@@ -126,10 +131,8 @@ func ValidateName(name string, lim *Limits) error {
 	if len(name) > lim.Name {
 		return fmt.Errorf("id of %d bytes: at most %d are allowed", len(name), lim.Name)
 	}
-	for i := range len(name) {
-		if name[i] == 0 {
-			return fmt.Errorf("id holds a NUL byte at %d", i)
-		}
+	if i := strings.IndexByte(name, 0); i >= 0 {
+		return fmt.Errorf("id holds a NUL byte at %d", i)
 	}
 	return nil
 }

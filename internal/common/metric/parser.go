@@ -18,6 +18,12 @@ type parser struct {
 	err    error
 	labels []Label // arena of label sets
 	query  bool    // reading a question: keep empty label values
+
+	// The metrics of a batch mostly share one label set, so the last one's source
+	// is kept: where the same bytes stand again they mean the same set.
+	lastLabels Labels
+	lastSource []byte // empty: none
+	escaped    bool   // a string was unescaped, so its source is gone
 }
 
 // maxDepth bounds nesting in values that are skipped because they are wrong
@@ -109,6 +115,9 @@ func (p *parser) end() {
 
 // null reads the literal null if it is next.
 func (p *parser) null() bool {
+	if p.pos < len(p.buf) && p.buf[p.pos] > ' ' && p.buf[p.pos] != 'n' {
+		return false
+	}
 	return p.peek() == 'n' && p.literal("null")
 }
 
@@ -172,6 +181,7 @@ func specials(x uint64) uint64 {
 // unescape continues string at the first backslash, writing the result over the
 // source, which is never shorter.
 func (p *parser) unescape(start, i int) (string, bool) {
+	p.escaped = true
 	buf := p.buf
 	w := i
 	for i < len(buf) {
@@ -393,11 +403,17 @@ func (p *parser) stringValue(field string) (string, error) {
 	return s, nil
 }
 
-// labelsValue reads {"name":"value",…} into the arena and sorts it.
-func (p *parser) labelsValue() (Labels, error) {
+// labelsValue reads {"name":"value",…} into the arena, sorts and validates it.
+func (p *parser) labelsValue(lim *Limits) (Labels, error) {
 	if p.peek() != '{' {
 		return nil, p.skipWrong("labels", "an object of strings")
 	}
+	if n := len(p.lastSource); n > 0 && len(p.buf)-p.pos >= n && string(p.buf[p.pos:p.pos+n]) == string(p.lastSource) {
+		p.pos += n
+		return p.lastLabels, nil
+	}
+	source := p.pos
+	p.escaped = false
 	p.pos++
 	start := len(p.labels)
 	var wrong error
@@ -430,9 +446,22 @@ func (p *parser) labelsValue() (Labels, error) {
 	}
 	ls := Labels(p.labels[start:end:end])
 	if p.query {
-		return ls, ls.Sort()
+		if err := ls.Sort(); err != nil {
+			return nil, err
+		}
+		return ls, ls.validate(lim)
 	}
-	return ls.Normalize()
+	ls, err := ls.Normalize()
+	if err == nil {
+		err = ls.validate(lim)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !p.escaped {
+		p.lastLabels, p.lastSource = ls, p.buf[source:p.pos]
+	}
+	return ls, nil
 }
 
 // skipWrong skips a value that is JSON but not what was wanted.

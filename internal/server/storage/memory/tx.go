@@ -72,8 +72,22 @@ func (tx *Tx) group() {
 	tx.keys = tx.keys[:0]
 	tx.start = [numShards + 1]uint32{}
 	begin := 0
+	// Metrics of one batch mostly share their label set (the decoder gives them
+	// the same memory), and with it the end of their keys.
+	var last metric.Labels
+	var suffix []byte
 	for i := range ms {
-		tx.keys = ms[i].AppendKey(tx.keys)
+		m := &ms[i]
+		tx.keys = metric.AppendFamilyKey(tx.keys, m.Kind, m.Name)
+		if len(m.Labels) > 0 {
+			if len(m.Labels) == len(last) && &m.Labels[0] == &last[0] {
+				tx.keys = append(tx.keys, suffix...)
+			} else {
+				at := len(tx.keys)
+				tx.keys = m.Labels.AppendKey(tx.keys)
+				last, suffix = m.Labels, tx.keys[at:]
+			}
+		}
 		n := maphash.Bytes(tx.s.seed, tx.keys[begin:]) % numShards
 		begin = len(tx.keys)
 		tx.ends[i] = uint32(begin)
