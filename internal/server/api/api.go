@@ -46,13 +46,18 @@ func New(m Manager, limits metric.Limits, now func() time.Time) *API {
 // scratch is the memory one request works in. The batch's strings share body,
 // so all of it is given back together, after the answer is written.
 type scratch struct {
+	now   int64 // time of arrival, Unix ms
 	body  []byte
 	batch metric.Batch
 	write storage.Write
 	out   []byte
 }
 
-func (a *API) take() *scratch { return a.scratch.Get().(*scratch) }
+func (a *API) take() *scratch {
+	s := a.scratch.Get().(*scratch)
+	s.now = a.now().UnixMilli()
+	return s
+}
 
 func (a *API) give(s *scratch) {
 	const most = 1 << 20 // one large request must not keep its memory for ever
@@ -103,7 +108,7 @@ var (
 
 // prepare fills s.write from the headers and the decoded batch.
 func (s *scratch) prepare(r *http.Request) error {
-	s.write.Metrics = s.batch.Metrics
+	s.write.Metrics, s.write.Arrived = s.batch.Metrics, s.now
 	s.write.Minimal = prefersMinimal(r.Header[request.HeaderPrefer])
 	keys, ok := r.Header[request.HeaderIdempotencyKey]
 	if !ok {

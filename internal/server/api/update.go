@@ -34,7 +34,7 @@ func (a *API) updateJSON(w http.ResponseWriter, r *http.Request,
 	if err := s.readBody(r); err != nil {
 		return err
 	}
-	if err := decode(&s.batch, s.body, &a.limits, a.now().UnixMilli()); err != nil {
+	if err := decode(&s.batch, s.body, &a.limits, s.now); err != nil {
 		return err
 	}
 	if err := s.prepare(r); err != nil {
@@ -65,11 +65,10 @@ func (a *API) UpdatePath(w http.ResponseWriter, r *http.Request) error {
 	}
 	s := a.take()
 	defer a.give(s)
-	now := a.now().UnixMilli()
 	s.batch.Reset()
-	s.batch.Metrics = append(s.batch.Metrics, metric.Metric{Name: name, Timestamp: now})
+	s.batch.Metrics = append(s.batch.Metrics, metric.Metric{Name: name, Timestamp: s.now})
 	m := &s.batch.Metrics[0]
-	if err := a.fillPath(m, r.URL.RawQuery, kind, value, now); err != nil {
+	if err := a.fillPath(m, r.URL.RawQuery, kind, value, s.now); err != nil {
 		return codes.New(codes.Invalid, "%s", err.Error())
 	}
 	if err := s.prepare(r); err != nil {

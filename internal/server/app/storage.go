@@ -29,7 +29,7 @@ func openStorage(cfg config.Config, log *zap.Logger) (openedStorage, error) {
 		return openedStorage{}, errors.New("DATABASE_DSN is set, but this version has no PostgreSQL storage yet")
 	case cfg.FileStoragePath == "":
 		log.Warn("FILE_STORAGE_PATH is empty: the state lives in memory and ends with the process")
-		return openedStorage{memory.New(time.Now), "memory", idle}, nil
+		return openedStorage{memory.New(), "memory", idle}, nil
 	default:
 		store, err := dump.Open(dump.Options{
 			FS: vfs.Default, Path: cfg.FileStoragePath, Interval: cfg.StoreInterval, Restore: cfg.Restore,

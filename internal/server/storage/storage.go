@@ -66,6 +66,11 @@ type Write struct {
 	Metrics []metric.Metric
 	// Mark makes the batch count once. The zero Mark means every call counts.
 	Mark Mark
+	// Arrived is the server's clock when the write arrived, in Unix milliseconds;
+	// 0 if unknown. No metric is accepted that lies more than metric.MaxAhead
+	// ahead of it, so a stored time that does was taken while the clock was wrong:
+	// such a time gives way to any other, lest it hide every later value.
+	Arrived int64
 	// Minimal tells that nobody looks at the stored values.
 	Minimal bool
 }

@@ -56,7 +56,7 @@ func open(o Options) (*Store, error) {
 			return nil, err
 		}
 	} else {
-		l.mem = memory.New(o.Now)
+		l.mem = memory.New()
 	}
 	dec := decoder{mem: l.mem}
 	log, err := journal.Open(
@@ -132,7 +132,7 @@ func (l *loader) load() error {
 	case missing && errors.Is(bakErr, os.ErrNotExist):
 		// Nothing was ever saved here; a journal that starts at 1 has it all, and
 		// any other is refused when it is opened.
-		l.mem, l.header = memory.New(l.o.Now), snapshotHeader{}
+		l.mem, l.header = memory.New(), snapshotHeader{}
 		return nil
 	case errors.Is(bakErr, os.ErrNotExist):
 		return fmt.Errorf("load snapshot: %w (there is no %s to fall back to)", err, bak)
@@ -177,7 +177,7 @@ func (l *loader) read(path string) error {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // read only
-	mem := memory.New(l.o.Now)
+	mem := memory.New()
 	header, size, err := decodeSnapshot(f, path, mem)
 	if err == nil {
 		l.mem, l.header, l.size = mem, header, size
@@ -224,8 +224,8 @@ func decodeSnapshot(r io.Reader, path string, mem *memory.Store) (snapshotHeader
 		case err != nil:
 			return header, d.offset, d.corrupt(err.Error())
 		case m.Kind == metric.Gauge:
-			mem.RestoreGauge(id, m.Value, m.Timestamp)
-		case !mem.RestoreCounter(id, m.Delta, m.Timestamp):
+			mem.RestoreGauge(id, m.Value, m.Timestamp, 0)
+		case !mem.RestoreCounter(id, m.Delta, m.Timestamp, 0):
 			return header, d.offset, d.corrupt("counter overflows")
 		}
 	}

@@ -36,7 +36,7 @@ func (e *encoder) marks(marks []storage.Mark) []byte {
 	e.buf = e.buf[:0]
 	for _, m := range marks {
 		if !m.IsZero() {
-			e.buf = append(appendMark(e.buf, m), 0, 0) // base 0, no metrics
+			e.buf = append(appendMark(e.buf, m), 0, 0, 0) // base and arrived 0, no metrics
 		}
 	}
 	return e.buf

@@ -14,7 +14,7 @@ import (
 // A record of the journal is the batches of one group, one after the other:
 //
 //	batch  = uvarint(len(producer)) producer uvarint(sequence)   ; length 0: no mark
-//	         varint(base) uvarint(count) metric…
+//	         varint(base) varint(arrived - base) uvarint(count) metric…
 //	metric = uvarint(ref<<1 | defined)                           ; defined: key follows
 //	         [ uvarint(len(key)) key ]
 //	         uvarint(delta) | float64 (8 bytes, little endian)   ; by the kind in the key
@@ -59,6 +59,7 @@ func (e *encoder) batch(mem *memory.Store, tx *memory.Tx) {
 		base = w.Metrics[0].Timestamp
 	}
 	b = binary.AppendVarint(b, base)
+	b = binary.AppendVarint(b, w.Arrived-base)
 	b = binary.AppendUvarint(b, uint64(len(w.Metrics)))
 	for i := range w.Metrics {
 		m := &w.Metrics[i]
@@ -129,15 +130,16 @@ func (d *decoder) batch(r *reader) {
 		mark.Sequence = r.uvarint()
 	}
 	base := r.varint()
+	arrived := base + r.varint()
 	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
-		d.metric(r, base)
+		d.metric(r, base, arrived)
 	}
 	if r.err == nil && !mark.IsZero() {
 		d.mem.RestoreMark(mark)
 	}
 }
 
-func (d *decoder) metric(r *reader, base int64) {
+func (d *decoder) metric(r *reader, base, arrived int64) {
 	ref := r.uvarint()
 	if ref&1 != 0 && r.err == nil {
 		key := r.bytes()
@@ -159,7 +161,7 @@ func (d *decoder) metric(r *reader, base int64) {
 	if series.kind == metric.Counter {
 		delta := r.uvarint()
 		ts := base + r.varint()
-		if r.err == nil && !d.mem.RestoreCounter(series.id, int64(delta), ts) {
+		if r.err == nil && !d.mem.RestoreCounter(series.id, int64(delta), ts, arrived) {
 			r.fail(errors.New("counter overflows"))
 		}
 		return
@@ -170,7 +172,7 @@ func (d *decoder) metric(r *reader, base int64) {
 		r.fail(errors.New("gauge is not finite"))
 	}
 	if r.err == nil {
-		d.mem.RestoreGauge(series.id, value, ts)
+		d.mem.RestoreGauge(series.id, value, ts, arrived)
 	}
 }
 

@@ -34,7 +34,6 @@ import (
 	"iter"
 	"math"
 	"sync"
-	"time"
 
 	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/internal/server/storage"
@@ -53,14 +52,14 @@ type Store struct {
 	txs       sync.Pool
 }
 
-// New is an empty store. now tells the time, for forgetting idle producers.
-func New(now func() time.Time) *Store {
+// New is an empty store.
+func New() *Store {
 	s := &Store{seed: maphash.MakeSeed()}
 	for i := range s.shards {
 		s.shards[i].index = make(map[string]uint32)
 	}
 	s.families.ids = make(map[string][]ID)
-	s.producers.init(now)
+	s.producers.init()
 	s.txs.New = func() any { return new(Tx) }
 	return s
 }

@@ -20,9 +20,11 @@ const (
 	maxProducers = 1_000_000
 )
 
-// producers remembers which batches were applied.
+// producers remembers which batches were applied. Time is measured by the
+// monotonic clock since the store was made: what the wall clock shows, and
+// whether somebody sets it, must not make a producer forgotten.
 type producers struct {
-	now    func() time.Time
+	start  time.Time
 	inWork mutex.Keyed[storage.Mark] // marks between begin and the end of their write
 
 	mu      sync.Mutex
@@ -33,11 +35,11 @@ type producers struct {
 type producer struct {
 	// window is nil for a producer with only one batch, which is then applied.
 	window *storage.Window
-	seen   time.Time // of the last batch, by now's monotonic clock
+	seen   time.Duration // when its last batch came, since start
 }
 
-func (p *producers) init(now func() time.Time) {
-	p.now = now
+func (p *producers) init() {
+	p.start = time.Now()
 	p.byName = make(map[string]*producer)
 	p.pruneAt = 1024
 }
@@ -59,7 +61,7 @@ func (p *producers) begin(ctx context.Context, mark storage.Mark) (unlock func()
 		}
 		return unlock, false, nil
 	}
-	pr.seen = p.now()
+	pr.seen = time.Since(p.start)
 	return unlock, pr.window == nil || pr.window.Applied(mark.Sequence), nil
 }
 
@@ -78,7 +80,7 @@ func (p *producers) apply(mark storage.Mark) {
 		}
 		p.byName[strings.Clone(mark.Producer)] = pr
 	}
-	pr.seen = p.now()
+	pr.seen = time.Since(p.start)
 	if pr.window != nil {
 		pr.window.Apply(mark.Sequence)
 	}
@@ -87,9 +89,9 @@ func (p *producers) apply(mark storage.Mark) {
 // pruneLocked forgets idle producers and returns how many are left. p.mu is
 // held. It costs a walk over all, so it runs each time their number doubles.
 func (p *producers) pruneLocked() int {
-	now := p.now()
+	now := time.Since(p.start)
 	for name, pr := range p.byName {
-		if now.Sub(pr.seen) > producerIdle {
+		if now-pr.seen > producerIdle {
 			delete(p.byName, name)
 		}
 	}

@@ -47,10 +47,10 @@ func (s *Store) Snapshot() *Snapshot {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pruneLocked()
-	now := p.now()
+	now := time.Since(p.start)
 	snap.producers = make([]Producer, 0, len(p.byName))
 	for name, pr := range p.byName {
-		out := Producer{Name: name, Idle: max(0, now.Sub(pr.seen))}
+		out := Producer{Name: name, Idle: now - pr.seen}
 		if pr.window != nil {
 			w := *pr.window
 			out.Window = &w
@@ -114,24 +114,25 @@ func (s *Store) Key(id ID) string {
 	return key
 }
 
-// RestoreGauge sets a gauge unless a newer value is there.
-func (s *Store) RestoreGauge(id ID, value float64, ts int64) {
+// RestoreGauge sets a gauge unless a newer value is there. arrived is that of
+// the write it came with, 0 if unknown.
+func (s *Store) RestoreGauge(id ID, value float64, ts, arrived int64) {
 	sh := &s.shards[id.shard()]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.cells[id.slot()].set(value, ts)
+	sh.cells[id.slot()].set(value, ts, arrived)
 }
 
 // RestoreCounter adds to a counter. It reports false, and changes nothing, if
 // that overflows.
-func (s *Store) RestoreCounter(id ID, delta, ts int64) bool {
+func (s *Store) RestoreCounter(id ID, delta, ts, arrived int64) bool {
 	sh := &s.shards[id.shard()]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if delta < 0 || delta > math.MaxInt64-sh.reserved[id.slot()] {
 		return false
 	}
-	sh.cells[id.slot()].add(delta, ts)
+	sh.cells[id.slot()].add(delta, ts, arrived)
 	sh.reserved[id.slot()] += delta
 	return true
 }
@@ -141,7 +142,7 @@ func (s *Store) RestoreProducer(pr Producer) {
 	p := &s.producers
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.byName[strings.Clone(pr.Name)] = &producer{window: pr.Window, seen: p.now().Add(-pr.Idle)}
+	p.byName[strings.Clone(pr.Name)] = &producer{window: pr.Window, seen: time.Since(p.start) - pr.Idle}
 }
 
 // RestoreMark remembers a mark as applied.

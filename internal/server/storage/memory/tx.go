@@ -195,9 +195,9 @@ func (tx *Tx) Commit() {
 			m := &tx.w.Metrics[i]
 			c := &sh.cells[tx.ids[i].slot()]
 			if m.Kind == metric.Counter {
-				c.add(m.Delta, m.Timestamp)
+				c.add(m.Delta, m.Timestamp, tx.w.Arrived)
 			} else {
-				c.set(m.Value, m.Timestamp)
+				c.set(m.Value, m.Timestamp, tx.w.Arrived)
 			}
 		}
 		if !tx.w.Minimal {
@@ -212,15 +212,23 @@ func (tx *Tx) Commit() {
 	tx.unlockMark()
 }
 
-func (c *cell) add(delta, ts int64) {
+func (c *cell) add(delta, ts, arrived int64) {
 	c.bits = uint64(int64(c.bits) + delta)
-	c.ts = max(c.ts, ts)
+	if ts > c.ts || c.misdated(arrived) {
+		c.ts = ts
+	}
 }
 
-func (c *cell) set(value float64, ts int64) {
-	if ts >= c.ts {
+func (c *cell) set(value float64, ts, arrived int64) {
+	if ts >= c.ts || c.misdated(arrived) {
 		c.bits, c.ts = math.Float64bits(value), ts
 	}
+}
+
+// misdated reports whether the time in c can only come from a clock that was
+// wrong: see storage.Write.Arrived.
+func (c *cell) misdated(arrived int64) bool {
+	return arrived != 0 && c.ts > arrived+metric.MaxAhead
 }
 
 // Rollback forgets the write.

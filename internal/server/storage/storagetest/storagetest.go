@@ -30,6 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Storage) {
 	}{
 		{"counters add up", countersAddUp},
 		{"the newest gauge stands", newestGaugeStands},
+		{"a wrong clock poisons nothing", wrongClock},
 		{"kinds are apart", kindsAreApart},
 		{"labels not given are summed away", labelsSummedAway},
 		{"a series twice in one batch", seriesTwice},
@@ -135,6 +136,25 @@ func newestGaugeStands(t *testing.T, s storage.Storage) {
 		Apply(t, s, at(Gauge("g", v), Now+2))
 		require.Equal(t, math.Float64bits(v), math.Float64bits(value(t, s, "g").Value))
 	}
+}
+
+// wrongClock: what was stored while the server's clock was ten years ahead gives
+// way once the clock is right again.
+func wrongClock(t *testing.T, s storage.Storage) {
+	const ahead = 10 * 365 * 24 * 3600 * 1000
+	apply := func(arrived int64, ms ...metric.Metric) []metric.Metric {
+		w := &storage.Write{Metrics: ms, Arrived: arrived}
+		_, err := s.Apply(context.Background(), w)
+		require.NoError(t, err)
+		return w.Metrics
+	}
+	apply(Now+ahead, at(Gauge("g", 1), Now+ahead), at(Counter("c", 1), Now+ahead))
+	got := apply(Now, Gauge("g", 2), Counter("c", 1))
+	require.Equal(t, []metric.Metric{Gauge("g", 2), Counter("c", 2)}, got)
+	got = apply(Now, at(Gauge("g", 3), Now-1), at(Counter("c", 1), Now-1))
+	require.Equal(t, []metric.Metric{Gauge("g", 2), Counter("c", 3)}, got, "a right time stands")
+	apply(Now-metric.MaxAhead, at(Gauge("g", 4), Now-5))
+	require.Equal(t, Gauge("g", 2), value(t, s, "g"), "within what is accepted it is not wrong")
 }
 
 func kindsAreApart(t *testing.T, s storage.Storage) {
