@@ -295,6 +295,9 @@ func (l *Log) Remove(n uint64) error {
 // Segment is the number of the segment last written to.
 func (l *Log) Segment() uint64 { return l.segment }
 
+// Path is the file of that segment.
+func (l *Log) Path() string { return path(&l.o, l.segment) }
+
 // Size is how many bytes were appended since the last Rotate.
 func (l *Log) Size() int64 { return l.size }
 

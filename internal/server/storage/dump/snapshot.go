@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.uber.org/zap"
 
 	"github.com/gometheus/gometheus/internal/common/journal"
 	"github.com/gometheus/gometheus/internal/server/storage/memory"
@@ -63,6 +64,7 @@ func (s *Store) Snapshot() error {
 	s.snapshotMu.Lock()
 	defer s.snapshotMu.Unlock()
 
+	s.presync()
 	s.commitMu.Lock()
 	if s.log.Size() == 0 && !s.stale {
 		s.commitMu.Unlock()
@@ -87,6 +89,21 @@ func (s *Store) Snapshot() error {
 	s.position = position
 	// The journal from the older snapshot on stays, for falling back to it.
 	return s.removeJournal(before)
+}
+
+// presync brings the journal to disk while writers go on, so that little is left
+// for the fsync that they will have to wait for. That one also reports the
+// errors.
+func (s *Store) presync() {
+	s.commitMu.Lock()
+	path := s.log.Path()
+	s.commitMu.Unlock()
+	if f, err := s.o.FS.Open(path); err == nil {
+		err = errors.Join(f.Sync(), f.Close())
+		if err != nil {
+			s.o.Log.Warn("journal not synced ahead of its cut", zap.String("file", path), zap.Error(err))
+		}
+	}
 }
 
 func (s *Store) removeJournal(before uint64) error {
