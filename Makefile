@@ -26,7 +26,7 @@ COMMIT    ?= $(shell git rev-parse --verify --quiet HEAD 2>/dev/null)$(if $(shel
 DATE      ?= $(shell TZ=UTC0 git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
 LDFLAGS   := -X $(BUILDINFO).version=$(VERSION) -X $(BUILDINFO).commit=$(COMMIT) -X $(BUILDINFO).date=$(DATE)
 
-.PHONY: help run bin test test-deps test-race bench fuzz lint vuln fmt clean
+.PHONY: help run bin test test-deps test-race crash bench fuzz lint vuln fmt clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ test: test-deps ## run the tests; installs what they need and the machine lacks
 
 test-race: test-deps ## run the tests under the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout=$(TIMEOUT) $(TESTFLAGS) $(PKG)
+
+crash: test-deps ## the long form of the crash harness: thousands of kills, power cuts and faults (hours)
+	GOMETHEUS_LONG=1 $(GO) test -timeout=6h -v $(TESTFLAGS) $(or $(CRASH_PKG),./internal/crashtest ./internal/common/journal ./internal/server/storage/... ./internal/agent/...)
 
 test-deps:
 	@scripts/test-deps
