@@ -71,7 +71,7 @@ func (c *compressor) Write(p []byte) (int, error) {
 		c.status = http.StatusOK
 	}
 	if !c.sent {
-		if c.Header().Get("Content-Type") == "" {
+		if h := c.Header(); h.Get("Content-Type") == "" && h.Get("Content-Encoding") == "" {
 			c.Header().Set("Content-Type", http.DetectContentType(p))
 		}
 		c.send(len(p) > 0)

@@ -140,7 +140,10 @@ func (b *plainBody) Read(p []byte) (int, error) {
 	return n, b.err
 }
 
-func (b *plainBody) Close() error { return b.wire.Close() }
+func (b *plainBody) Close() error {
+	b.err = http.ErrBodyReadAfterClose
+	return b.wire.Close()
+}
 
 func (b *plainBody) wrap(err error) error {
 	var large *http.MaxBytesError

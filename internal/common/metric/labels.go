@@ -110,7 +110,8 @@ func (ls Labels) String() string {
 	return b.String()
 }
 
-func (ls Labels) validate(lim *Limits) error {
+// Validate reports the first thing wrong with the labels.
+func (ls Labels) Validate(lim *Limits) error {
 	if len(ls) > lim.Labels {
 		return fmt.Errorf("%d labels: at most %d are allowed", len(ls), lim.Labels)
 	}

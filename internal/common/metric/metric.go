@@ -91,7 +91,7 @@ func DefaultLimits() Limits {
 // in words meant for whoever sent it. now is in Unix milliseconds. The
 // encoding of strings is not its business: decoders have checked it.
 func (m *Metric) Validate(lim *Limits, now int64) error {
-	if err := m.Labels.validate(lim); err != nil {
+	if err := m.Labels.Validate(lim); err != nil {
 		return err
 	}
 	return m.validateButLabels(lim, now)

@@ -445,16 +445,13 @@ func (p *parser) labelsValue(lim *Limits) (Labels, error) {
 		return nil, nil
 	}
 	ls := Labels(p.labels[start:end:end])
+	if err := ls.Validate(lim); err != nil {
+		return nil, err
+	}
 	if p.query {
-		if err := ls.Sort(); err != nil {
-			return nil, err
-		}
-		return ls, ls.validate(lim)
+		return ls, ls.Sort()
 	}
 	ls, err := ls.Normalize()
-	if err == nil {
-		err = ls.validate(lim)
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -55,13 +55,9 @@ func (a *API) updateJSON(w http.ResponseWriter, r *http.Request,
 // UpdatePath answers POST /update/{type}/{name}/{value}?label=value…, without a
 // body.
 func (a *API) UpdatePath(w http.ResponseWriter, r *http.Request) error {
-	kind, name, rest, err := splitPath(r, "/update/")
+	kind, name, value, err := splitPath(r, "/update/")
 	if err != nil {
 		return err
-	}
-	value, tail, more := strings.Cut(rest, "/")
-	if more && tail != "" {
-		return errNoPage
 	}
 	s := a.take()
 	defer a.give(s)
@@ -94,6 +90,10 @@ func (a *API) fillPath(m *metric.Metric, query, kind, value string, now int64) (
 	if m.Labels, err = queryLabels(query); err != nil {
 		return err
 	}
+	// Labels with empty values go, but what stands for their names must be one.
+	if err = m.Labels.Validate(&a.limits); err != nil {
+		return err
+	}
 	if m.Labels, err = m.Labels.Normalize(); err != nil {
 		return err
 	}
@@ -102,16 +102,26 @@ func (a *API) fillPath(m *metric.Metric, query, kind, value string, now int64) (
 
 var errNoPage = &problem.Error{Status: http.StatusNotFound, Detail: "no such path"}
 
-// splitPath takes "{type}/{name}" and what follows from the path behind prefix.
-// A name may hold an escaped slash, so the path is cut before it is unescaped.
-// No name is 404.
-func splitPath(r *http.Request, prefix string) (kind, name, rest string, err error) {
-	kind, path, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), prefix), "/")
-	name, rest, _ = strings.Cut(path, "/")
+// splitPath takes "{type}/{name}/{value}" from the path behind prefix; the value
+// may be missing, and a slash may follow. A name may hold an escaped slash, so
+// the path is cut before it is unescaped. No name is 404, and so is more.
+func splitPath(r *http.Request, prefix string) (kind, name, value string, err error) {
+	// As it was sent: EscapedPath makes a new one, in which an escaped slash is a
+	// plain one, when there is a byte that should have been escaped as well.
+	path := r.URL.RawPath
+	if path == "" {
+		path = r.URL.EscapedPath()
+	}
+	kind, path, _ = strings.Cut(strings.TrimPrefix(path, prefix), "/")
+	name, path, _ = strings.Cut(path, "/")
+	value, path, _ = strings.Cut(path, "/")
+	if path != "" {
+		return "", "", "", errNoPage
+	}
 	if name == "" {
 		return "", "", "", &problem.Error{Status: http.StatusNotFound, Detail: "no name: the path is " + prefix + "{type}/{name}…"}
 	}
-	for _, part := range []*string{&kind, &name, &rest} {
+	for _, part := range []*string{&kind, &name, &value} {
 		if strings.IndexByte(*part, '%') < 0 {
 			continue
 		}
@@ -122,7 +132,7 @@ func splitPath(r *http.Request, prefix string) (kind, name, rest string, err err
 	if !utf8.ValidString(name) {
 		return "", "", "", codes.New(codes.Invalid, "name %q: invalid UTF-8", name)
 	}
-	return kind, name, rest, nil
+	return kind, name, value, nil
 }
 
 // queryLabels reads ?label=value… in the order of the names.

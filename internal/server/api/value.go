@@ -25,10 +25,8 @@ func (a *API) ValuePath(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	for _, l := range labels {
-		if err := metric.ValidateLabel(l.Name, l.Value, &a.limits); err != nil {
-			return codes.New(codes.Invalid, "%s", err.Error())
-		}
+	if err := labels.Validate(&a.limits); err != nil {
+		return codes.New(codes.Invalid, "%s", err.Error())
 	}
 	m, err := a.manager.Value(r.Context(), storage.Selector{Kind: kind, Name: name, Labels: labels})
 	if err != nil {

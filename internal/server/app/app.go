@@ -111,7 +111,7 @@ func shutdown(server *http.Server, log *zap.Logger) error {
 func handler(cfg config.Config, store openedStorage, log *zap.Logger) http.Handler {
 	return router.New(router.Options{
 		API:     api.New(manager.New(store), metric.DefaultLimits(), time.Now),
-		Static:  templates.Static(),
+		Static:  templates.Static,
 		Problem: problem.Writer{Log: log},
 		Signer:  middleware.NewSigner(cfg.Key.Reveal()),
 		Limits:  bodyLimits,

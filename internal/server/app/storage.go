@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -12,6 +11,7 @@ import (
 	"github.com/gometheus/gometheus/internal/server/storage"
 	"github.com/gometheus/gometheus/internal/server/storage/dump"
 	"github.com/gometheus/gometheus/internal/server/storage/memory"
+	"github.com/gometheus/gometheus/internal/server/storage/pgsql"
 )
 
 // openedStorage is a storage and what it does in the background.
@@ -22,11 +22,25 @@ type openedStorage struct {
 	Run func(ctx context.Context) error
 }
 
-// openStorage picks the storage that the configuration asks for.
+// openStorage is openStorageUntil without an end.
 func openStorage(cfg config.Config, log *zap.Logger) (openedStorage, error) {
+	return openStorageUntil(context.Background(), cfg, log)
+}
+
+// openStorageUntil picks the storage that the configuration asks for. It waits
+// for a database that is away until ctx ends.
+func openStorageUntil(ctx context.Context, cfg config.Config, log *zap.Logger) (openedStorage, error) {
 	switch {
 	case cfg.DatabaseDSN != "":
-		return openedStorage{}, errors.New("DATABASE_DSN is set, but this version has no PostgreSQL storage yet")
+		log.Info("DATABASE_DSN is set: the state is in PostgreSQL, and no files are used")
+		store, err := pgsql.Open(ctx, pgsql.Options{
+			DSN: cfg.DatabaseDSN, MaxConns: cfg.DatabaseMaxConns, Timeout: cfg.DatabaseTimeout,
+			ConnectTimeout: cfg.DatabaseConnectTimeout, Log: log,
+		})
+		if err != nil {
+			return openedStorage{}, err
+		}
+		return openedStorage{store, "PostgreSQL", store.Run}, nil
 	case cfg.FileStoragePath == "":
 		log.Warn("FILE_STORAGE_PATH is empty: the state lives in memory and ends with the process")
 		return openedStorage{memory.New(), "memory", idle}, nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gometheus/gometheus/internal/server/problem"
 	"github.com/gometheus/gometheus/pkg/middleware"
+	"github.com/gometheus/gometheus/pkg/request"
 )
 
 // Recover turns a panic of a handler into a 500 problem and a log entry with
@@ -37,7 +38,9 @@ func Recover(p problem.Writer) func(http.Handler) http.Handler {
 					if started {
 						panic(http.ErrAbortHandler)
 					}
+					// What the handler said of its answer is not true of this one.
 					clear(w.Header())
+					w.Header().Set(request.HeaderRequestID, middleware.RequestID(r.Context()))
 					p.Write(w, r, fmt.Errorf("panic: %v", v))
 				}
 			}()

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 
 	"go.uber.org/zap"
@@ -34,8 +35,11 @@ type Error struct {
 func (e *Error) Error() string { return e.Detail }
 
 // Body is the problem of a request body that could not be read: the client's, or
-// that of the connection.
+// that of the connection. An error that has its own message keeps it.
 func Body(err error) error {
+	if codes.Message(err) != "" {
+		return err
+	}
 	return codes.Wrap(codes.Invalid, err, "the body could not be read")
 }
 
@@ -123,6 +127,10 @@ func describe(err error) response.Problem {
 		return response.Problem{Status: http.StatusInsufficientStorage, Code: string(codes.Full), Detail: storage.ErrFull.Error()}
 	case errors.Is(err, storage.ErrUnavailable):
 		return response.Problem{Status: http.StatusServiceUnavailable, Code: string(codes.Unavailable), Detail: storage.ErrUnavailable.Error()}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return response.Problem{
+			Status: http.StatusRequestTimeout, Code: string(codes.Unavailable), Detail: "the body took too long to arrive",
+		}
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return response.Problem{Status: http.StatusBadRequest, Code: string(codes.Invalid), Detail: "the body ends too early"}
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"log"
 	"math"
 	"net"
 	"net/http"
@@ -52,7 +51,7 @@ type answer struct {
 func serve(t testing.TB, h http.Handler, options ...func(*http.Server)) *httptest.Server {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(h)
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.Config.ErrorLog = zap.NewStdLog(zap.NewNop())
 	for _, option := range options {
 		option(srv.Config)
 	}
@@ -105,7 +104,7 @@ func readAnswer(t testing.TB, conn net.Conn, method string) answer {
 
 func newServer(t testing.TB) *httptest.Server {
 	t.Helper()
-	return serve(t, newHandler(memory.New(time.Now), "", zap.NewNop()))
+	return serve(t, newHandler(memory.New(), "", zap.NewNop()))
 }
 
 const (
@@ -167,7 +166,8 @@ func TestStoredMetricsInRequestOrder(t *testing.T) {
 	srv := newServer(t)
 	for _, tt := range []struct{ name, batch, want string }{
 		{"nothing", `[]`, `[]`},
-		{"order, and the same series twice",
+		{
+			"order, and the same series twice",
 			`[{"id":"c","type":"counter","delta":1,"timestamp":1700000000000},` +
 				`{"id":"g","type":"gauge","value":1,"timestamp":1700000000001},` +
 				`{"id":"c","type":"counter","delta":2,"timestamp":1700000000000},` +
@@ -177,26 +177,41 @@ func TestStoredMetricsInRequestOrder(t *testing.T) {
 				`{"id":"g","type":"gauge","value":1,"timestamp":1700000000001},` +
 				`{"id":"c","type":"counter","delta":3,"timestamp":1700000000000},` +
 				`{"id":"g","type":"gauge","value":1,"timestamp":1700000000001},` +
-				`{"id":"a","type":"gauge","value":3,"timestamp":1700000000000}]`},
-		{"an older gauge does not stand, an older increment counts",
+				`{"id":"a","type":"gauge","value":3,"timestamp":1700000000000}]`,
+		},
+		{
+			"an older gauge does not stand, an older increment counts",
 			`[{"id":"g","type":"gauge","value":9,"timestamp":1600000000000},{"id":"c","type":"counter","delta":4,"timestamp":1600000000000}]`,
-			`[{"id":"g","type":"gauge","value":1,"timestamp":1700000000001},{"id":"c","type":"counter","delta":7,"timestamp":1700000000000}]`},
-		{"on a tie the later one stands",
+			`[{"id":"g","type":"gauge","value":1,"timestamp":1700000000001},{"id":"c","type":"counter","delta":7,"timestamp":1700000000000}]`,
+		},
+		{
+			"on a tie the later one stands",
 			`[{"id":"g","type":"gauge","value":5,"timestamp":1700000000001},{"id":"g","type":"gauge","value":6,"timestamp":1700000000001}]`,
-			`[{"id":"g","type":"gauge","value":6,"timestamp":1700000000001},{"id":"g","type":"gauge","value":6,"timestamp":1700000000001}]`},
-		{"the same name as gauge and counter",
+			`[{"id":"g","type":"gauge","value":6,"timestamp":1700000000001},{"id":"g","type":"gauge","value":6,"timestamp":1700000000001}]`,
+		},
+		{
+			"the same name as gauge and counter",
 			`[{"id":"g","type":"counter","delta":1,"timestamp":1700000000000},{"id":"c","type":"gauge","value":0.5,"timestamp":1700000000000}]`,
-			`[{"id":"g","type":"counter","delta":1,"timestamp":1700000000000},{"id":"c","type":"gauge","value":0.5,"timestamp":1700000000000}]`},
-		{"labels are sorted, empty ones are none",
+			`[{"id":"g","type":"counter","delta":1,"timestamp":1700000000000},{"id":"c","type":"gauge","value":0.5,"timestamp":1700000000000}]`,
+		},
+		{
+			"labels are sorted, empty ones are none",
 			`[{"labels":{"z":"1","a":"2","m":""},"delta":0,"type":"counter","id":"l","timestamp":1700000000000}]`,
-			`[{"id":"l","type":"counter","delta":0,"labels":{"a":"2","z":"1"},"timestamp":1700000000000}]`},
-		{"null is a field that is not there",
+			`[{"id":"l","type":"counter","delta":0,"labels":{"a":"2","z":"1"},"timestamp":1700000000000}]`,
+		},
+		{
+			"null is a field that is not there",
 			`[{"id":"n","type":"gauge","value":1,"delta":null,"labels":null,"timestamp":1700000000000}]`,
-			`[{"id":"n","type":"gauge","value":1,"timestamp":1700000000000}]`},
-		{"the largest counter", `[{"id":"max","type":"counter","delta":9223372036854775807,"timestamp":1700000000000}]`,
-			`[{"id":"max","type":"counter","delta":9223372036854775807,"timestamp":1700000000000}]`},
-		{"white space and escapes", " [ {\"\\u0069d\" : \"\\u00e4\\ud83d\\ude00\\/\" ,\r\n\t\"type\":\"gauge\" , \"value\" : -0.0 , \"timestamp\" : 1700000000000 } ] \n",
-			`[{"id":"ä😀/","type":"gauge","value":-0,"timestamp":1700000000000}]`},
+			`[{"id":"n","type":"gauge","value":1,"timestamp":1700000000000}]`,
+		},
+		{
+			"the largest counter", `[{"id":"max","type":"counter","delta":9223372036854775807,"timestamp":1700000000000}]`,
+			`[{"id":"max","type":"counter","delta":9223372036854775807,"timestamp":1700000000000}]`,
+		},
+		{
+			"white space and escapes", " [ {\"\\u0069d\" : \"\\u00e4\\ud83d\\ude00\\/\" ,\r\n\t\"type\":\"gauge\" , \"value\" : -0.0 , \"timestamp\" : 1700000000000 } ] \n",
+			`[{"id":"ä😀/","type":"gauge","value":-0,"timestamp":1700000000000}]`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			requireAnswer(t, do(t, srv, "POST", "/updates/", tt.batch), 200, jsonType, tt.want)
@@ -592,6 +607,21 @@ func TestHead(t *testing.T) {
 	}
 }
 
+// TestStaticFilesAreKept: who has a file asks by its tag, weakened by gzip or
+// not, and is answered without a body.
+func TestStaticFilesAreKept(t *testing.T) {
+	srv := newServer(t)
+	for _, encoding := range []string{"gzip", "identity"} {
+		got := do(t, srv, "GET", "/static/app.css", "", "Accept-Encoding", encoding)
+		require.Equal(t, 200, got.status)
+		again := do(t, srv, "GET", "/static/app.css", "", "Accept-Encoding", encoding, "If-None-Match", got.header.Get("Etag"))
+		require.Equal(t, 304, again.status)
+		require.Empty(t, again.body)
+		require.NotContains(t, again.header, "Content-Encoding")
+		require.Equal(t, []string{"Accept-Encoding"}, again.header["Vary"], "as in the 200 (RFC 9110, 15.4.5)")
+	}
+}
+
 // fake is a storage that fails, or panics, as it is told.
 type fake struct {
 	storage.Storage
@@ -721,17 +751,15 @@ func TestPanicAfterPartOfAnAnswer(t *testing.T) {
 			for _, flush := range []bool{true, false} {
 				t.Run(fmt.Sprintf("key=%s %s flush=%t", key, encoding, flush), func(t *testing.T) {
 					core, logs := observer.New(zap.DebugLevel)
-					static := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					partial := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 						w.Header().Set("Content-Type", "text/css")
-						io.WriteString(w, "body { color: red }")
+						io.WriteString(w, "body { color: red }") //nolint:errcheck // the client is there
 						if flush {
 							http.NewResponseController(w).Flush() //nolint:errcheck // a signed answer can't
 						}
 						panic("half way")
 					})
-					srv := serve(t, handlerWith(memory.New(time.Now), zap.New(core), func(o *router.Options) {
-						o.Static, o.Signer = static, middleware.NewSigner(key)
-					}))
+					srv := serve(t, withStatic(key, zap.New(core), partial))
 					_, err := try(t, srv, "GET", "/static/app.css", "", "Accept-Encoding", encoding)
 					require.Error(t, err)
 					require.Equal(t, 200, do(t, srv, "GET", "/ping", "").status, "the server goes on")
@@ -746,23 +774,23 @@ func TestPanicAfterPartOfAnAnswer(t *testing.T) {
 	}
 }
 
-// handlerWith is newHandler with other options.
-func handlerWith(s storage.Storage, log *zap.Logger, change func(*router.Options)) http.Handler {
-	o := router.Options{
-		API:     api.New(manager.New(s), metric.DefaultLimits(), time.Now),
-		Static:  http.NotFoundHandler(),
+// withStatic is newHandler with another handler of /static/: the only one that
+// a test can let fail half way, since all others know what they answer before
+// they write.
+func withStatic(key string, log *zap.Logger, static http.Handler) http.Handler {
+	return router.New(router.Options{
+		API:     api.New(manager.New(memory.New()), metric.DefaultLimits(), time.Now),
+		Static:  func(http.Handler) http.Handler { return static },
 		Problem: problem.Writer{Log: log},
-		Signer:  middleware.NewSigner(""),
+		Signer:  middleware.NewSigner(key),
 		Limits:  common.BodyLimits{Wire: 8 << 20, Plain: 32 << 20},
-	}
-	change(&o)
-	return router.New(o)
+	})
 }
 
 func TestRequestLog(t *testing.T) {
 	core, logs := observer.New(zap.DebugLevel)
 	log := zap.New(core)
-	srv := serve(t, newHandler(memory.New(time.Now), "", log))
+	srv := serve(t, newHandler(memory.New(), "", log))
 	broken := serve(t, newHandler(fake{err: errors.New("x")}, "", log))
 	for _, tt := range []struct {
 		srv            *httptest.Server
@@ -816,7 +844,7 @@ func TestRequestID(t *testing.T) {
 }
 
 func TestSignature(t *testing.T) {
-	srv := serve(t, newHandler(memory.New(time.Now), secret, zap.NewNop()))
+	srv := serve(t, newHandler(memory.New(), secret, zap.NewNop()))
 	const one = `{"id":"c","type":"counter","delta":1,"timestamp":1700000000000}`
 	const many = "[" + one + "]"
 	total := 0

@@ -33,7 +33,7 @@ import (
 func newHandler(s storage.Storage, key string, log *zap.Logger) http.Handler {
 	return router.New(router.Options{
 		API:     api.New(manager.New(s), metric.DefaultLimits(), time.Now),
-		Static:  templates.Static(),
+		Static:  templates.Static,
 		Problem: problem.Writer{Log: log},
 		Signer:  middleware.NewSigner(key),
 		Limits:  common.BodyLimits{Wire: 8 << 20, Plain: 32 << 20},
@@ -157,15 +157,15 @@ func BenchmarkIngest(b *testing.B) {
 	}
 	header := http.Header{"Content-Encoding": {"gzip"}, "Content-Type": {"application/json"}, "Prefer": {"return=minimal"}}
 	run("impl=plain", plainHandler(), header, http.StatusNoContent)
-	run("impl=gometheus", newHandler(memory.New(time.Now), "", zap.NewNop()), header, http.StatusNoContent)
+	run("impl=gometheus", newHandler(memory.New(), "", zap.NewNop()), header, http.StatusNoContent)
 	full := header.Clone()
 	full.Del("Prefer")
-	run("impl=gometheus-full-answer", newHandler(memory.New(time.Now), "", zap.NewNop()), full, http.StatusOK)
+	run("impl=gometheus-full-answer", newHandler(memory.New(), "", zap.NewNop()), full, http.StatusOK)
 }
 
 // BenchmarkValue is GET /value/… with 10,000 series stored.
 func BenchmarkValue(b *testing.B) {
-	h := newHandler(memory.New(time.Now), "", zap.NewNop())
+	h := newHandler(memory.New(), "", zap.NewNop())
 	for i := range 50 {
 		ms := make([]request.Metric, 200)
 		for j := range ms {

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -321,6 +322,7 @@ func elementCorpus() []malformed {
 		{"question: unknown field", "POST", "/value", nil, `{"id":"g","type":"gauge","name":"g"}`, 400, "unknown field"},
 		{"question: label with a bad name", "POST", "/value", nil, `{"id":"g","type":"gauge","labels":{"a-b":"1"}}`, 400, "label name"},
 		{"question: label twice", "POST", "/value", nil, `{"id":"g","type":"gauge","labels":{"a":"1","a":"1"}}`, 400, "stands twice"},
+		{"question: 33 labels", "POST", "/value", nil, `{"id":"g","type":"gauge","labels":` + many(33) + `}`, 400, "at most 32"},
 		{"question: garbage behind", "POST", "/value/", nil, `{"id":"g","type":"gauge"}]`, 400, "something follows"},
 		{"question: not UTF-8", "POST", "/value", nil, "{\"id\":\"\xff\",\"type\":\"gauge\"}", 400, "invalid UTF-8"},
 		{"question: unknown metric", "POST", "/value", nil, `{"id":"nope","type":"gauge"}`, 404, "no such metric"},
@@ -421,6 +423,13 @@ func pathCorpus() []malformed {
 		return malformed{"path: " + name, method, target, nil, "", status, says}
 	}
 	long := func(n int) string { return strings.Repeat("x", n) }
+	many := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "&l%d=v", i)
+		}
+		return b.String()[1:]
+	}
 	return []malformed{
 		row("unknown path", "GET", "/nope", 404, "no such path"),
 		row("unknown path, POST", "POST", "/nope", 404, "no such path"),
@@ -512,6 +521,9 @@ func pathCorpus() []malformed {
 		row("half an escape in the query", "POST", "/update/gauge/x/1?a=%4", 400, "query"),
 		row("a bad escape in a label name", "POST", "/update/gauge/x/1?%=1", 400, "query"),
 		row("a semicolon in the query", "POST", "/update/gauge/x/1?a=1;b=2", 400, "query"),
+		row("33 labels", "POST", "/update/gauge/x/1?"+many(33), 400, "at most 32"),
+		row("reading: 33 labels", "GET", "/value/gauge/g?"+many(33), 400, "at most 32"),
+		row("reading: 5,000 labels", "GET", "/value/gauge/g?"+many(5000), 400, "at most 32"),
 		row("reading: label twice", "GET", "/value/gauge/g?a=1&a=1", 400, "stands 2 times"),
 		row("reading: label with a dash", "GET", "/value/gauge/g?a-b=1", 400, "label name"),
 		row("reading: label not UTF-8", "GET", "/value/gauge/g?a=%ff", 400, "invalid UTF-8"),
@@ -639,7 +651,7 @@ func runMalformed(t *testing.T, key string, cases []malformed) {
 			mark := fmt.Sprintf(`"malformed/%d"`, i+1)
 			own := strings.Contains(strings.Join(header, "\n"), "Idempotency-Key")
 			if !own {
-				header = append(header[:len(header):len(header)], "Idempotency-Key", mark)
+				header = append(slices.Clip(header), "Idempotency-Key", mark)
 			}
 			before := everything(t, store)
 			got := do(t, srv, tt.method, tt.target, tt.body, header...)
@@ -714,7 +726,7 @@ func TestMalformedElements(t *testing.T) {
 		})
 	}
 	t.Run("overflows", func(t *testing.T) {
-		store := memory.New(time.Now)
+		store := memory.New()
 		var rows []string
 		for i := range 200 {
 			rows = append(rows, fmt.Sprintf(`{"id":"c%d","type":"counter","delta":9223372036854775807}`, i))
@@ -732,6 +744,32 @@ func TestMalformedElements(t *testing.T) {
 		require.Equal(t, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19}, indexes)
 		require.Equal(t, before, everything(t, store))
 	})
+}
+
+// TestMalformedLabelSets: far too many labels, in the worst order, are refused
+// in no time: the work must not grow with the square of what one request holds.
+func TestMalformedLabelSets(t *testing.T) {
+	const n = 30_000
+	var set strings.Builder
+	for i := n; i > 0; i-- {
+		fmt.Fprintf(&set, `,"l%07d":"v"`, i)
+	}
+	one := `{"id":"x","type":"gauge","value":1,"labels":{` + set.String()[1:] + "}}"
+	store := seeded(t)
+	before := everything(t, store)
+	srv := serve(t, newHandler(store, "", zap.NewNop()))
+	srv.Client().Timeout = 2 * time.Second // a hundred times what it takes
+	for _, tt := range []struct{ name, target, body string }{
+		{"one", "/update", one},
+		{"many", "/updates", "[" + one + "]"},
+		{"question", "/value", one},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := requireProblem(t, do(t, srv, "POST", tt.target, tt.body), 400)
+			require.Contains(t, p.Detail, "at most 32")
+			require.Equal(t, before, everything(t, store))
+		})
+	}
 }
 
 // TestMalformedStreams: bodies without a length, and bodies that break off on
@@ -815,7 +853,7 @@ func TestRefusedByNetHTTP(t *testing.T) {
 // seeded is a storage that holds something.
 func seeded(t testing.TB) storage.Storage {
 	t.Helper()
-	s := memory.New(time.Now)
+	s := memory.New()
 	const ts = 1_700_000_000_000
 	_, err := s.Apply(t.Context(), &storage.Write{Metrics: []metric.Metric{
 		{Kind: metric.Gauge, Name: "g", Value: 1.5, Timestamp: ts},
@@ -849,7 +887,7 @@ func rawRequest(t testing.TB, srv *httptest.Server, request string) answer {
 		defer close(sent)
 		// The server may answer and hang up before it has read all.
 		if _, err := io.WriteString(conn, request); err == nil {
-			conn.(*net.TCPConn).CloseWrite() //nolint:errcheck // as above
+			conn.(*net.TCPConn).CloseWrite()
 		}
 	}()
 	got := readAnswer(t, conn, http.MethodPost)
@@ -872,7 +910,7 @@ func gzipOf(r io.Reader) string {
 
 func zstdOf(r io.Reader) string {
 	var buf bytes.Buffer
-	zw, err := zstd.NewWriter(&buf, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
+	zw, err := zstd.NewWriter(&buf, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithLowerEncoderMem(true))
 	must(err)
 	_, err = io.Copy(zw, r)
 	must(err, zw.Close())

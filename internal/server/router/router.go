@@ -4,7 +4,6 @@ package router
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
@@ -17,8 +16,9 @@ import (
 
 // Options is what the routes depend on.
 type Options struct {
-	API     *api.API
-	Static  http.Handler // serves /static/
+	API *api.API
+	// Static makes the handler of /static/ from that of paths that don't exist.
+	Static  func(notFound http.Handler) http.Handler
 	Problem problem.Writer
 	Signer  *middleware.Signer
 	Limits  common.BodyLimits
@@ -44,6 +44,9 @@ func New(o Options) http.Handler {
 	write := r.With(o.Signer.Verify(true, o.Limits.Wire, o.Problem), decompress)
 	ask := r.With(o.Signer.Verify(false, o.Limits.Wire, o.Problem), decompress)
 	h := o.Problem.Handle
+	notFound := h(func(http.ResponseWriter, *http.Request) error {
+		return &problem.Error{Status: http.StatusNotFound, Detail: "no such path"}
+	})
 
 	post(write, "/update", h(o.API.UpdateOne))
 	post(write, "/updates", h(o.API.UpdateMany))
@@ -52,13 +55,15 @@ func New(o Options) http.Handler {
 	get(r, "/value/*", h(o.API.ValuePath))
 	get(r, "/ping", h(o.API.Ping))
 	get(r, "/", h(o.API.Page))
-	get(r, "/static/*", o.Static.ServeHTTP)
+	get(r, "/static/*", o.Static(notFound).ServeHTTP)
 
-	r.NotFound(h(func(http.ResponseWriter, *http.Request) error {
-		return &problem.Error{Status: http.StatusNotFound, Detail: "no such path"}
-	}))
+	r.NotFound(notFound)
 	r.MethodNotAllowed(h(func(w http.ResponseWriter, req *http.Request) error {
 		allow := strings.Join(allowed(r, req.URL.EscapedPath()), ", ")
+		if allow == "" { // a method nobody ever heard of
+			notFound(w, req)
+			return nil
+		}
 		w.Header().Set("Allow", allow)
 		return &problem.Error{Status: http.StatusMethodNotAllowed, Detail: "allowed on this path: " + allow}
 	}))
@@ -78,12 +83,11 @@ func get(r chi.Router, path string, h http.HandlerFunc) {
 }
 
 // allowed lists the methods that a path answers to.
-func allowed(r chi.Routes, path string) []string {
-	var out []string
+func allowed(r chi.Routes, path string) (out []string) {
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
 		if r.Match(chi.NewRouteContext(), method, path) {
 			out = append(out, method)
 		}
 	}
-	return slices.Clip(out)
+	return out
 }

@@ -25,45 +25,48 @@ const WindowSize = 1024
 // applied. The zero value has seen nothing. It has a fixed size whatever the
 // number of batches.
 type Window struct {
-	// high is the highest applied sequence number plus one; zero: none yet.
-	high uint64
+	// next is the highest applied sequence number plus one; zero: none yet.
+	next uint64
 	// bits is a ring: the bit of sequence s is at s modulo WindowSize, and means
-	// something for the WindowSize numbers below high.
+	// something for the WindowSize numbers below the highest.
 	bits [WindowSize / 64]uint64
 }
 
 // Applied reports whether the sequence number was applied.
 func (w *Window) Applied(seq uint64) bool {
-	switch {
-	case w.high == 0 || seq >= w.high:
+	if w.next == 0 || seq >= w.next {
 		return false
-	case w.high-seq > WindowSize:
-		return true
 	}
-	return w.bits[seq%WindowSize/64]&(1<<(seq%64)) != 0
+	highest := w.next - 1
+	return seq == highest || highest-seq > WindowSize || w.bits[seq%WindowSize/64]&(1<<(seq%64)) != 0
 }
 
 // Apply remembers the sequence number. seq must be below the largest uint64.
 func (w *Window) Apply(seq uint64) {
-	if seq >= w.high {
-		// The numbers skipped between the old high and seq were not applied; their
-		// places in the ring still hold the bits of numbers that leave the window.
-		if seq-w.high >= WindowSize {
+	switch highest := w.next - 1; {
+	case w.next == 0:
+		w.next = seq + 1
+	case seq > highest:
+		if seq-highest > WindowSize {
 			w.bits = [WindowSize / 64]uint64{}
 		} else {
-			for s := w.high; s < seq; s++ {
+			// The numbers skipped were not applied; their places in the ring still
+			// hold the bits of numbers that leave the window.
+			for s := highest + 1; s < seq; s++ {
 				w.bits[s%WindowSize/64] &^= 1 << (s % 64)
 			}
+			w.bits[highest%WindowSize/64] |= 1 << (highest % 64)
 		}
-		w.high = seq + 1
+		w.next = seq + 1
+	case seq < highest && highest-seq <= WindowSize:
+		w.bits[seq%WindowSize/64] |= 1 << (seq % 64)
 	}
-	w.bits[seq%WindowSize/64] |= 1 << (seq % 64)
 }
 
 // AppendBinary appends the window in a fixed size: the highest applied number
 // plus one, then the ring, all little endian. It never fails.
 func (w *Window) AppendBinary(dst []byte) ([]byte, error) {
-	dst = binary.LittleEndian.AppendUint64(dst, w.high)
+	dst = binary.LittleEndian.AppendUint64(dst, w.next)
 	for _, b := range w.bits {
 		dst = binary.LittleEndian.AppendUint64(dst, b)
 	}
@@ -82,7 +85,7 @@ func (w *Window) UnmarshalBinary(b []byte) error {
 	if len(b) != windowBytes {
 		return fmt.Errorf("window of %d bytes instead of %d", len(b), windowBytes)
 	}
-	w.high = binary.LittleEndian.Uint64(b)
+	w.next = binary.LittleEndian.Uint64(b)
 	for i := range w.bits {
 		w.bits[i] = binary.LittleEndian.Uint64(b[8+8*i:])
 	}

@@ -19,13 +19,13 @@ type model struct {
 	any     bool
 }
 
-// Applied: what was applied, and what lies outside of the WindowSize numbers
-// that end with the highest.
+// Applied: what was applied, and what lies below the WindowSize numbers below
+// the highest.
 func (m *model) Applied(seq uint64) bool {
 	if !m.any || seq > m.highest {
 		return false
 	}
-	return m.applied[seq] || m.highest-seq >= storage.WindowSize
+	return m.applied[seq] || m.highest-seq > storage.WindowSize
 }
 
 func (m *model) Apply(seq uint64) {
@@ -128,21 +128,21 @@ func TestWindowAgainstModel(t *testing.T) {
 	}
 }
 
-// TestWindowOutOfOrder: whatever the order of a window's worth of numbers, each
-// is new once.
+// TestWindowOutOfOrder: whatever the order of the highest and a window's worth
+// of numbers below it, each is new once.
 func TestWindowOutOfOrder(t *testing.T) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		start := 1 + rng.Uint64N(1<<50)
 		var w storage.Window
-		for _, i := range rng.Perm(storage.WindowSize) {
+		for _, i := range rng.Perm(storage.WindowSize + 1) {
 			require.False(t, w.Applied(start+uint64(i)))
 			w.Apply(start + uint64(i))
 		}
-		for i := range uint64(storage.WindowSize) {
+		for i := range uint64(storage.WindowSize + 1) {
 			require.True(t, w.Applied(start+i))
 		}
-		require.False(t, w.Applied(start+storage.WindowSize))
+		require.False(t, w.Applied(start+storage.WindowSize+1))
 	}
 }
 
@@ -186,7 +186,7 @@ func TestWindowBinary(t *testing.T) {
 	}
 	whole, err := w.MarshalBinary()
 	require.NoError(t, err)
-	for n := range len(whole) {
+	for n := range whole {
 		before := w
 		require.Error(t, w.UnmarshalBinary(whole[:n]))
 		require.Equal(t, before, w, "a refused form changes nothing")

@@ -42,7 +42,7 @@ func newSite(t *testing.T, ms []metric.Metric) *site {
 	s := new(site)
 	s.metrics.Store(&ms)
 	mux := http.NewServeMux()
-	mux.Handle("/static/", templates.Static())
+	mux.Handle("/static/", templates.Static(http.NotFoundHandler()))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		p := templates.Page{
 			Query: r.FormValue("q"),

@@ -61,12 +61,13 @@ func staticURL(name string) (string, error) {
 // Static serves the files of the page, GET and HEAD, under their full paths:
 // /static/app.css, /static/app.js, /static/favicon.svg. Asked with their version
 // (?v=…) they may be kept forever, without it they are asked for again by ETag.
-func Static() http.Handler {
+// What is not there notFound answers.
+func Static(notFound http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a, ok := assets()[r.URL.Path]
 		switch {
 		case !ok:
-			http.NotFound(w, r)
+			notFound.ServeHTTP(w, r)
 			return
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			w.Header().Set("Allow", "GET, HEAD")

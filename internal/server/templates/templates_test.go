@@ -265,7 +265,7 @@ func TestStatic(t *testing.T) {
 			r.Header.Set("If-None-Match", match)
 		}
 		w := httptest.NewRecorder()
-		templates.Static().ServeHTTP(w, r)
+		templates.Static(http.NotFoundHandler()).ServeHTTP(w, r)
 		return w.Result()
 	}
 	for _, l := range links {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"math"
 	"slices"
 
@@ -114,8 +115,7 @@ func (tx *Tx) key(i uint32) []byte {
 
 // reserve finds the series and reserves the counters' increments: all or none.
 func (tx *Tx) reserve() error {
-	var invalid *metric.InvalidError
-	var refused map[uint32]bool // metrics that reserved nothing
+	var refused map[uint32]int64 // metrics that reserved nothing, and what the counter was at
 	for n := range uint32(numShards) {
 		group := tx.order[tx.start[n]:tx.start[n+1]]
 		if len(group) == 0 {
@@ -131,30 +131,33 @@ func (tx *Tx) reserve() error {
 				continue
 			}
 			if m.Delta > math.MaxInt64-sh.reserved[slot] {
-				if invalid == nil {
-					invalid, refused = &metric.InvalidError{}, make(map[uint32]bool)
+				if refused == nil {
+					refused = make(map[uint32]int64)
 				}
-				refused[i] = true
-				invalid.Add(int(i), fmt.Errorf("delta %d: the counter, at %d, would exceed %d", m.Delta, sh.reserved[slot], math.MaxInt64))
+				refused[i] = sh.reserved[slot]
 				continue
 			}
 			sh.reserved[slot] += m.Delta
 		}
 		sh.mu.Unlock()
 	}
-	if invalid == nil {
+	if refused == nil {
 		return nil
 	}
-	slices.SortFunc(invalid.Elements, func(a, b metric.ElementError) int { return a.Index - b.Index })
 	tx.release(refused)
-	return invalid
+	var invalid metric.InvalidError
+	for _, i := range slices.Sorted(maps.Keys(refused)) {
+		invalid.Add(int(i), fmt.Errorf("delta %d: the counter, at %d, would exceed %d", tx.w.Metrics[i].Delta, refused[i], math.MaxInt64))
+	}
+	return &invalid
 }
 
 // release takes reservations back, but those of the metrics that made none.
-func (tx *Tx) release(refused map[uint32]bool) {
+func (tx *Tx) release(refused map[uint32]int64) {
 	tx.eachShard(func(sh *shard, group []uint32) {
 		for _, i := range group {
-			if m := &tx.w.Metrics[i]; m.Kind == metric.Counter && !refused[i] {
+			m := &tx.w.Metrics[i]
+			if _, none := refused[i]; m.Kind == metric.Counter && !none {
 				sh.reserved[tx.ids[i].slot()] -= m.Delta
 			}
 		}
