@@ -86,7 +86,8 @@ func (c *compressor) Write(p []byte) (int, error) {
 func (c *compressor) send(body bool) {
 	c.sent = true
 	h := c.Header()
-	if c.matches(h.Get("Content-Type")) {
+	// A 304 has no type any more, but the Vary that its 200 had.
+	if c.matches(h.Get("Content-Type")) || c.status == http.StatusNotModified {
 		if h["Vary"] == nil {
 			h["Vary"] = varyEncoding
 		} else {
@@ -136,7 +137,10 @@ func (c *compressor) release() {
 // Flush sends what was written so far.
 func (c *compressor) Flush() {
 	if !c.sent {
-		c.Write(nil) //nolint:errcheck // sends the header only
+		if c.status == 0 {
+			c.status = http.StatusOK
+		}
+		c.send(true)
 	}
 	if c.zw != nil {
 		c.zw.Flush() //nolint:errcheck // the client is gone: nobody to tell

@@ -16,7 +16,12 @@ func AppendFloat(dst []byte, v float64) []byte {
 		return strconv.AppendInt(dst, int64(v), 10)
 	}
 	if abs != 0 && (abs < 1e-6 || abs >= 1e21) {
-		return strconv.AppendFloat(dst, v, 'e', -1, 64)
+		dst = strconv.AppendFloat(dst, v, 'e', -1, 64)
+		if n := len(dst); dst[n-2] == '0' && (dst[n-3] == '-' || dst[n-3] == '+') {
+			dst[n-2] = dst[n-1] // e-07 to e-7
+			dst = dst[:n-1]
+		}
+		return dst
 	}
 	return strconv.AppendFloat(dst, v, 'f', -1, 64)
 }

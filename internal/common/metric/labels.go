@@ -113,7 +113,7 @@ func (ls Labels) String() string {
 // Validate reports the first thing wrong with the labels.
 func (ls Labels) Validate(lim *Limits) error {
 	if len(ls) > lim.Labels {
-		return fmt.Errorf("%d labels: at most %d are allowed", len(ls), lim.Labels)
+		return tooManyLabels(len(ls), lim)
 	}
 	for i := range ls {
 		if err := ValidateLabel(ls[i].Name, ls[i].Value, lim); err != nil {
@@ -121,6 +121,10 @@ func (ls Labels) Validate(lim *Limits) error {
 		}
 	}
 	return nil
+}
+
+func tooManyLabels(n int, lim *Limits) error {
+	return fmt.Errorf("%d labels: at most %d are allowed", n, lim.Labels)
 }
 
 // ValidateLabel reports what is wrong with one label. Names starting with "__"

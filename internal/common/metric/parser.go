@@ -416,6 +416,7 @@ func (p *parser) labelsValue(lim *Limits) (Labels, error) {
 	p.escaped = false
 	p.pos++
 	start := len(p.labels)
+	count := 0
 	var wrong error
 	for more := !p.accept('}'); more; {
 		name, ok := p.key()
@@ -431,11 +432,17 @@ func (p *parser) labelsValue(lim *Limits) (Labels, error) {
 			if !ok {
 				return nil, nil
 			}
-			p.labels = append(p.labels, Label{name, value})
+			// Beyond the limit they are only counted.
+			if count++; count <= lim.Labels {
+				p.labels = append(p.labels, Label{name, value})
+			}
 		}
 		if more = p.accept(','); !more && !p.expect('}', "',' or '}' after a label") {
 			return nil, nil
 		}
+	}
+	if count > lim.Labels {
+		return nil, tooManyLabels(count, lim)
 	}
 	if wrong != nil {
 		return nil, wrong

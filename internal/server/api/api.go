@@ -157,7 +157,7 @@ func answer(w http.ResponseWriter, write *storage.Write, replayed bool) (done bo
 // not.
 func (a *API) Ping(w http.ResponseWriter, r *http.Request) error {
 	if err := a.manager.Ping(r.Context()); err != nil {
-		return codes.Wrap(codes.Internal, err, "the storage does not answer")
+		return &problem.Error{Status: http.StatusInternalServerError, Detail: "the storage does not answer", Cause: err}
 	}
 	w.Header()["Content-Type"] = textType
 	io.WriteString(w, "OK\n") //nolint:errcheck // the client is gone: nobody to tell

@@ -87,7 +87,7 @@ func (a *API) fillPath(m *metric.Metric, query, kind, value string, now int64) (
 	if err = m.SetValue(value); err != nil {
 		return err
 	}
-	if m.Labels, err = queryLabels(query); err != nil {
+	if m.Labels, err = a.queryLabels(query); err != nil {
 		return err
 	}
 	// Labels with empty values go, but what stands for their names must be one.
@@ -136,13 +136,16 @@ func splitPath(r *http.Request, prefix string) (kind, name, value string, err er
 }
 
 // queryLabels reads ?label=value… in the order of the names.
-func queryLabels(query string) (metric.Labels, error) {
+func (a *API) queryLabels(query string) (metric.Labels, error) {
 	if query == "" {
 		return nil, nil
 	}
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return nil, codes.New(codes.Invalid, "query: %s", err.Error())
+	}
+	if len(values) > a.limits.Labels {
+		return nil, codes.New(codes.Invalid, "%d labels: at most %d are allowed", len(values), a.limits.Labels)
 	}
 	labels := make(metric.Labels, 0, len(values))
 	for name, all := range values {

@@ -21,7 +21,7 @@ func (a *API) ValuePath(w http.ResponseWriter, r *http.Request) error {
 	if err != nil { // there is no metric of such a type
 		return codes.New(codes.NotFound, "%s", err.Error())
 	}
-	labels, err := queryLabels(r.URL.RawQuery)
+	labels, err := a.queryLabels(r.URL.RawQuery)
 	if err != nil {
 		return err
 	}

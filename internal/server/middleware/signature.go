@@ -58,6 +58,9 @@ func (s *Signer) Verify(required bool, limit int64, p problem.Writer) func(http.
 		}
 		return p.Handle(func(w http.ResponseWriter, r *http.Request) error {
 			given := r.Header.Get(request.HeaderHash)
+			if n := len(r.Header.Values(request.HeaderHash)); n > 1 {
+				return codes.New(codes.Invalid, "header %s stands %d times", request.HeaderHash, n)
+			}
 			if given == "" {
 				if required {
 					return codes.New(codes.Invalid, "header %s is missing: this server has a key", request.HeaderHash)
@@ -93,7 +96,7 @@ func (s *Signer) Sign(next http.Handler) http.Handler {
 		defer s.putBuffer(body)
 		held := &held{ResponseWriter: w, body: body, status: http.StatusOK}
 		next.ServeHTTP(held, r)
-		if body.Len() > 0 {
+		if body.Len() > 0 && r.Method != http.MethodHead {
 			sum := s.sum(body.Bytes())
 			w.Header().Set(request.HeaderHash, hex.EncodeToString(sum[:]))
 		}

@@ -26,19 +26,31 @@ import (
 // 507.
 const retryAfter = 1
 
-// Error is an error with a status of HTTP's own, for which no code exists.
+// Error is an error with a status that its cause, if it has one, would not get.
+// Detail is for people; the cause is for the log alone.
 type Error struct {
 	Status int
 	Detail string
+	Cause  error
 }
 
-func (e *Error) Error() string { return e.Detail }
+func (e *Error) Error() string {
+	if e.Cause != nil {
+		return e.Detail + ": " + e.Cause.Error()
+	}
+	return e.Detail
+}
+
+func (e *Error) Unwrap() error { return e.Cause }
 
 // Body is the problem of a request body that could not be read: the client's, or
 // that of the connection. An error that has its own message keeps it.
 func Body(err error) error {
-	if codes.Message(err) != "" {
+	switch {
+	case codes.Message(err) != "":
 		return err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &Error{Status: http.StatusRequestTimeout, Detail: "the body took too long to arrive", Cause: err}
 	}
 	return codes.Wrap(codes.Invalid, err, "the body could not be read")
 }
@@ -97,11 +109,7 @@ func describe(err error) response.Problem {
 	)
 	switch {
 	case errors.As(err, &own):
-		code := codes.Invalid
-		if own.Status == http.StatusNotFound {
-			code = codes.NotFound
-		}
-		return response.Problem{Status: own.Status, Code: string(code), Detail: own.Detail}
+		return response.Problem{Status: own.Status, Code: string(codeOf(own.Status)), Detail: own.Detail}
 	case errors.Is(err, middleware.ErrEncoding):
 		return response.Problem{Status: http.StatusUnsupportedMediaType, Code: string(codes.Invalid), Detail: err.Error()}
 	case errors.As(err, &invalid):
@@ -127,15 +135,25 @@ func describe(err error) response.Problem {
 		return response.Problem{Status: http.StatusInsufficientStorage, Code: string(codes.Full), Detail: storage.ErrFull.Error()}
 	case errors.Is(err, storage.ErrUnavailable):
 		return response.Problem{Status: http.StatusServiceUnavailable, Code: string(codes.Unavailable), Detail: storage.ErrUnavailable.Error()}
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return response.Problem{
-			Status: http.StatusRequestTimeout, Code: string(codes.Unavailable), Detail: "the body took too long to arrive",
-		}
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return response.Problem{Status: http.StatusBadRequest, Code: string(codes.Invalid), Detail: "the body ends too early"}
 	}
 	code := codes.CodeOf(err)
 	return response.Problem{Status: status(code), Code: string(code), Detail: codes.Message(err)}
+}
+
+// codeOf is the code of a status that no code maps to.
+func codeOf(status int) codes.Code {
+	switch {
+	case status == http.StatusNotFound:
+		return codes.NotFound
+	case status == http.StatusRequestTimeout:
+		return codes.Unavailable
+	case status >= http.StatusInternalServerError:
+		return codes.Internal
+	default:
+		return codes.Invalid
+	}
 }
 
 func status(code codes.Code) int {

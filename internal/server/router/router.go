@@ -54,6 +54,7 @@ func New(o Options) http.Handler {
 	post(ask, "/value", h(o.API.ValueJSON))
 	get(r, "/value/*", h(o.API.ValuePath))
 	get(r, "/ping", h(o.API.Ping))
+	get(r, "/ping/", h(o.API.Ping))
 	get(r, "/", h(o.API.Page))
 	get(r, "/static/*", o.Static(notFound).ServeHTTP)
 

@@ -33,6 +33,7 @@ import (
 	"hash/maphash"
 	"iter"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/gometheus/gometheus/internal/common/metric"
@@ -57,6 +58,7 @@ func New() *Store {
 	s := &Store{seed: maphash.MakeSeed()}
 	for i := range s.shards {
 		s.shards[i].index = make(map[string]uint32)
+		s.shards[i].pins = make(map[uint32]int)
 	}
 	s.families.ids = make(map[string][]ID)
 	s.producers.init()
@@ -73,10 +75,16 @@ func (id ID) slot() uint32  { return uint32(id) / numShards }
 type shard struct {
 	mu    sync.RWMutex
 	index map[string]uint32 // key → slot
-	keys  []string          // by slot; written once, append only
-	cells []cell            // by slot
+	// keys is by slot. A slot that was committed once keeps its key, so whoever
+	// copied the slice and its cells may read the keys of those without the lock.
+	keys  []string
+	cells []cell // by slot
 	// reserved is, for counters, the total plus all staged increments.
 	reserved []int64
+	// pins counts, by slot, the staged metrics that hold a series which was never
+	// committed. Without them such a series goes, and its slot is free.
+	pins map[uint32]int
+	free []uint32
 
 	_ [64]byte // shards side by side don't share a cache line
 }
@@ -96,39 +104,89 @@ func (s *Store) slotLocked(n uint32, key []byte) uint32 {
 	if slot, ok := sh.index[string(key)]; ok { // no allocation
 		return slot
 	}
-	slot := uint32(len(sh.keys))
 	k := string(key)
+	slot := uint32(len(sh.keys))
+	if last := len(sh.free) - 1; last >= 0 {
+		slot, sh.free = sh.free[last], sh.free[:last]
+		sh.keys[slot] = k
+	} else {
+		sh.keys = append(sh.keys, k)
+		sh.cells = append(sh.cells, cell{ts: absent})
+		sh.reserved = append(sh.reserved, 0)
+	}
 	sh.index[k] = slot
-	sh.keys = append(sh.keys, k)
-	sh.cells = append(sh.cells, cell{ts: absent})
-	sh.reserved = append(sh.reserved, 0)
 	s.families.add(k, ID(slot*numShards+n))
 	return slot
+}
+
+// pinLocked keeps a series that was never committed for one more staged metric.
+func (sh *shard) pinLocked(slot uint32) {
+	if sh.cells[slot].ts == absent {
+		sh.pins[slot]++
+	}
+}
+
+// unpinLocked takes a pin back. The series goes with its last one.
+func (s *Store) unpinLocked(n, slot uint32) {
+	sh := &s.shards[n]
+	if sh.cells[slot].ts != absent {
+		return
+	}
+	if sh.pins[slot]--; sh.pins[slot] > 0 {
+		return
+	}
+	delete(sh.pins, slot)
+	delete(sh.index, sh.keys[slot])
+	s.families.remove(sh.keys[slot], ID(slot*numShards+n))
+	sh.reserved[slot] = 0
+	sh.free = append(sh.free, slot)
 }
 
 // families finds all series of a kind and name.
 type families struct {
 	mu  sync.RWMutex
-	ids map[string][]ID // by the key's prefix; append only
+	ids map[string][]ID // by the key's prefix
 }
 
-func (f *families) add(key string, id ID) {
+func family(key string) string {
 	var m metric.Metric
 	if err := m.ParseKey(key, nil); err != nil {
 		panic("memory: key of our own making: " + err.Error())
 	}
-	family := string(metric.AppendFamilyKey(nil, m.Kind, m.Name))
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.ids[family] = append(f.ids[family], id)
+	return string(metric.AppendFamilyKey(nil, m.Kind, m.Name))
 }
 
-func (f *families) find(kind metric.Kind, name string) []ID {
-	var scratch [256]byte
-	key := metric.AppendFamilyKey(scratch[:0], kind, name)
+func (f *families) add(key string, id ID) {
+	name := family(key)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ids[name] = append(f.ids[name], id)
+}
+
+// remove looks for the id from the end, where it stands if what was added last is
+// removed first.
+func (f *families) remove(key string, id ID) {
+	name := family(key)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ids := f.ids[name]
+	for i := len(ids) - 1; i >= 0; i-- {
+		if ids[i] == id {
+			ids = slices.Delete(ids, i, i+1)
+			break
+		}
+	}
+	if f.ids[name] = ids; len(ids) == 0 {
+		delete(f.ids, name)
+	}
+}
+
+// find appends the ids to dst: it is called without any other lock, and they may
+// change once it returned.
+func (f *families) find(dst []ID, family []byte) []ID {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return f.ids[string(key)]
+	return append(dst, f.ids[string(family)]...)
 }
 
 // Apply implements storage.Storage.
@@ -146,9 +204,17 @@ func (s *Store) Apply(ctx context.Context, w *storage.Write) (replayed bool, err
 // Value implements storage.Storage.
 func (s *Store) Value(_ context.Context, sel storage.Selector) (metric.Metric, error) {
 	out := metric.Metric{Name: sel.Name, Kind: sel.Kind, Labels: sel.Labels, Timestamp: absent}
-	for _, id := range s.families.find(sel.Kind, sel.Name) {
+	var scratch [256]byte
+	prefix := metric.AppendFamilyKey(scratch[:0], sel.Kind, sel.Name)
+	var few [64]ID
+	for _, id := range s.families.find(few[:0], prefix) {
 		key, c := s.read(id)
-		if c.ts == absent || len(sel.Labels) > 0 && !keyMatches(key, sel.Labels) {
+		switch {
+		case c.ts == absent:
+			continue
+		case len(key) < len(prefix) || key[:len(prefix)] != string(prefix): // the slot has another series by now
+			continue
+		case len(sel.Labels) > 0 && !keyMatches(key, sel.Labels):
 			continue
 		}
 		merge(&out, c)

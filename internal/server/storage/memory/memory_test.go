@@ -124,3 +124,43 @@ func TestIdleProducersAreForgotten(t *testing.T) {
 		require.Less(t, len(names()), 3001)
 	})
 }
+
+// TestRefusedSeriesLeaveNothing: batches that are refused or rolled back must not
+// grow the store, whatever names they hold, and their slots serve others.
+func TestRefusedSeriesLeaveNothing(t *testing.T) {
+	s := memory.New()
+	storagetest.Apply(t, s, storagetest.Counter("full", math.MaxInt64))
+	batch := func(round int) []metric.Metric {
+		ms := []metric.Metric{}
+		for i := range 1000 {
+			ms = append(ms, storagetest.Counter("c", 1, "i", fmt.Sprint(round, "-", i)))
+		}
+		return ms
+	}
+	var highest memory.ID
+	for round := range 20 {
+		_, err := s.Stage(context.Background(), &storage.Write{Metrics: append(batch(round), storagetest.Counter("full", 1))})
+		require.Error(t, err)
+		tx := stage(t, s, batch(round)...)
+		for i := range 1000 {
+			highest = max(highest, tx.ID(i))
+		}
+		tx.Rollback()
+		tx.Release()
+		require.Len(t, all(t, s), 1)
+		require.Equal(t, int64(-1), storagetest.Total(t, s, "c"))
+	}
+	require.Less(t, int(highest), 64*200, "slots are not used again")
+	storagetest.Apply(t, s, batch(0)...)
+	storagetest.Apply(t, s, storagetest.Counter("other", 1))
+	require.Equal(t, int64(1000), storagetest.Total(t, s, "c"))
+	require.Len(t, all(t, s), 1002)
+
+	// Two batches stage the same new series; one takes it back, the other not.
+	first, second := stage(t, s, storagetest.Counter("new", 1)), stage(t, s, storagetest.Counter("new", 2))
+	first.Rollback()
+	first.Release()
+	second.Commit()
+	second.Release()
+	require.Equal(t, int64(2), storagetest.Total(t, s, "new"))
+}

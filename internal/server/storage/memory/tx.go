@@ -126,6 +126,7 @@ func (tx *Tx) reserve() error {
 		for _, i := range group {
 			m := &tx.w.Metrics[i]
 			slot := tx.s.slotLocked(n, tx.key(i))
+			sh.pinLocked(slot)
 			tx.ids[i] = ID(slot*numShards + n)
 			if m.Kind != metric.Counter {
 				continue
@@ -152,16 +153,26 @@ func (tx *Tx) reserve() error {
 	return &invalid
 }
 
-// release takes reservations back, but those of the metrics that made none.
+// release takes pins and reservations back, of those metrics that made one, in the
+// reverse order of staging.
 func (tx *Tx) release(refused map[uint32]int64) {
-	tx.eachShard(func(sh *shard, group []uint32) {
-		for _, i := range group {
-			m := &tx.w.Metrics[i]
-			if _, none := refused[i]; m.Kind == metric.Counter && !none {
-				sh.reserved[tx.ids[i].slot()] -= m.Delta
-			}
+	for n := numShards - 1; n >= 0; n-- {
+		group := tx.order[tx.start[n]:tx.start[n+1]]
+		if len(group) == 0 {
+			continue
 		}
-	})
+		sh := &tx.s.shards[n]
+		sh.mu.Lock()
+		for _, i := range slices.Backward(group) {
+			m := &tx.w.Metrics[i]
+			slot := tx.ids[i].slot()
+			if _, none := refused[i]; m.Kind == metric.Counter && !none {
+				sh.reserved[slot] -= m.Delta
+			}
+			tx.s.unpinLocked(uint32(n), slot)
+		}
+		sh.mu.Unlock()
+	}
 }
 
 // resolve finds the series of a replayed write, whose values the answer shows.
@@ -196,7 +207,11 @@ func (tx *Tx) Commit() {
 	tx.eachShard(func(sh *shard, group []uint32) {
 		for _, i := range group {
 			m := &tx.w.Metrics[i]
-			c := &sh.cells[tx.ids[i].slot()]
+			slot := tx.ids[i].slot()
+			c := &sh.cells[slot]
+			if c.ts == absent {
+				delete(sh.pins, slot)
+			}
 			if m.Kind == metric.Counter {
 				c.add(m.Delta, m.Timestamp, tx.w.Arrived)
 			} else {
