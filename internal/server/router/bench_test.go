@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
@@ -23,6 +25,7 @@ import (
 	"github.com/gometheus/gometheus/internal/server/problem"
 	"github.com/gometheus/gometheus/internal/server/router"
 	"github.com/gometheus/gometheus/internal/server/storage"
+	"github.com/gometheus/gometheus/internal/server/storage/dump"
 	"github.com/gometheus/gometheus/internal/server/storage/memory"
 	"github.com/gometheus/gometheus/internal/server/templates"
 	common "github.com/gometheus/gometheus/pkg/middleware"
@@ -130,7 +133,8 @@ func gzipped(t testing.TB, v any) []byte {
 }
 
 // BenchmarkIngest is a gzip'd JSON batch of 200 labelled metrics through the
-// whole handler into the memory storage.
+// whole handler: into the memory storage, and into the one with a journal at its
+// default interval.
 func BenchmarkIngest(b *testing.B) {
 	const n = 200
 	body := gzipped(b, benchBatch(n))
@@ -158,6 +162,13 @@ func BenchmarkIngest(b *testing.B) {
 	header := http.Header{"Content-Encoding": {"gzip"}, "Content-Type": {"application/json"}, "Prefer": {"return=minimal"}}
 	run("impl=plain", plainHandler(), header, http.StatusNoContent)
 	run("impl=gometheus", newHandler(memory.New(), "", zap.NewNop()), header, http.StatusNoContent)
+	journalled, err := dump.Open(dump.Options{
+		FS: vfs.Default, Path: filepath.Join(b.TempDir(), "db.json"), Interval: time.Hour, Restore: true,
+		Now: time.Now, Log: zap.NewNop(),
+	})
+	require.NoError(b, err)
+	defer journalled.Close()
+	run("impl=gometheus-journal", newHandler(journalled, "", zap.NewNop()), header, http.StatusNoContent)
 	full := header.Clone()
 	full.Del("Prefer")
 	run("impl=gometheus-full-answer", newHandler(memory.New(), "", zap.NewNop()), full, http.StatusOK)
