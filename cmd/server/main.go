@@ -48,15 +48,28 @@ func run(args []string) int {
 	build := buildinfo.Read()
 	log.Info("starting", zap.String("version", build.Version), zap.String("commit", build.Commit))
 
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
-	defer stop()
-	// Once stopping began, a second signal has its default effect and ends the
-	// process at once.
-	context.AfterFunc(ctx, stop)
+	stops := make(chan os.Signal, 2)
+	signal.Notify(stops, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
+	profiles := profileSignals()
 
-	if err := app.Run(ctx, cfg, log, profileSignals()); err != nil {
-		log.Error("failed", zap.Error(err))
-		return exitFailed
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- app.Run(ctx, cfg, log, profiles) }()
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				log.Error("failed", zap.Error(err))
+				return exitFailed
+			}
+			return exitOK
+		case s := <-stops:
+			if ctx.Err() != nil { // the second one: the journal has what was acknowledged
+				log.Warn("stopped at once", zap.Stringer("signal", s))
+				return exitFailed
+			}
+			cancel()
+		}
 	}
-	return exitOK
 }
