@@ -178,6 +178,7 @@ func (p *parser) metric(m *Metric, lim *Limits, now int64) error {
 	var seen, given uint8 // named in the object; of those, not null
 	var first error       // the first thing wrong with the element
 	for more := !p.accept('}'); more; {
+		p.quiet = first != nil
 		bit, err := p.fieldName()
 		switch {
 		case p.err != nil:
@@ -185,7 +186,7 @@ func (p *parser) metric(m *Metric, lim *Limits, now int64) error {
 		case err != nil:
 			p.skip()
 		case seen&bit != 0:
-			err = fmt.Errorf("field %s stands twice", quote(fieldNames[bit]))
+			err = p.errorf("field %q stands twice", fieldNames[bit])
 			p.skip()
 		case bit != hasID && bit != hasType && p.null():
 			seen |= bit
@@ -204,7 +205,7 @@ func (p *parser) metric(m *Metric, lim *Limits, now int64) error {
 			return nil
 		}
 	}
-	if first != nil {
+	if p.quiet = false; first != nil {
 		return first
 	}
 	if p.query {
@@ -231,7 +232,7 @@ func (p *parser) fieldName() (uint8, error) {
 			return bit, nil
 		}
 	}
-	return 0, fmt.Errorf("unknown field %s", quote(key))
+	return 0, p.errorf("unknown field %s", quoted(key))
 }
 
 // usualFieldName reads a name and colon as nearly every sender writes them,

@@ -137,6 +137,11 @@ func ValidateName(name string, lim *Limits) error {
 	return nil
 }
 
+// quoted is a string that is quoted only if somebody formats it.
+type quoted string
+
+func (q quoted) String() string { return quote(string(q)) }
+
 // quote shortens and escapes what a client sent, for messages.
 func quote(s string) string {
 	const most = 64

@@ -2,6 +2,7 @@ package metric
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/bits"
 	"strconv"
@@ -24,6 +25,20 @@ type parser struct {
 	lastLabels Labels
 	lastSource []byte // empty: none
 	escaped    bool   // a string was unescaped, so its source is gone
+
+	// quiet: something is wrong with the element already, and only the first
+	// thing is told, so that a million wrong fields cost no million messages.
+	quiet bool
+}
+
+// errQuiet stands for an error that nobody will read.
+var errQuiet = errors.New("and more")
+
+func (p *parser) errorf(format string, args ...any) error {
+	if p.quiet {
+		return errQuiet
+	}
+	return fmt.Errorf(format, args...)
 }
 
 // maxDepth bounds nesting in values that are skipped because they are wrong
@@ -424,8 +439,10 @@ func (p *parser) labelsValue(lim *Limits) (Labels, error) {
 			return nil, nil
 		}
 		if p.peek() != '"' {
-			if err := p.skipWrong("label "+quote(name), "a string"); wrong == nil {
-				wrong = err
+			if wrong != nil {
+				p.skip()
+			} else {
+				wrong = p.skipWrong("label "+quote(name), "a string")
 			}
 		} else {
 			value, ok := p.string()
@@ -470,6 +487,10 @@ func (p *parser) labelsValue(lim *Limits) (Labels, error) {
 
 // skipWrong skips a value that is JSON but not what was wanted.
 func (p *parser) skipWrong(field, want string) error {
+	if p.quiet {
+		p.skip()
+		return errQuiet
+	}
 	got := "nothing"
 	switch c := p.peek(); {
 	case c == '"':

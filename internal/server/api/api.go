@@ -18,6 +18,7 @@ import (
 	codes "github.com/gometheus/gometheus/pkg/errors"
 	"github.com/gometheus/gometheus/pkg/request"
 	"github.com/gometheus/gometheus/pkg/response"
+	"github.com/gometheus/gometheus/pkg/semaphore"
 )
 
 // Manager is what the API needs of package manager.
@@ -34,12 +35,27 @@ type API struct {
 	limits  metric.Limits
 	now     func() time.Time
 	scratch sync.Pool
+	bodies  *semaphore.Semaphore // bytes of large bodies
+	pages   *semaphore.Semaphore
 }
+
+const (
+	// maxBodies is how many bytes all bodies larger than smallBody may take at
+	// once.
+	maxBodies = 256 << 20
+	smallBody = 256 << 10
+	// maxPages is how many pages are made at once; each holds a copy of all
+	// series.
+	maxPages = 8
+)
 
 // New makes the handlers. now tells the time of arrival.
 func New(m Manager, limits metric.Limits, now func() time.Time) *API {
-	a := &API{manager: m, limits: limits, now: now}
-	a.scratch.New = func() any { return new(scratch) }
+	a := &API{
+		manager: m, limits: limits, now: now,
+		bodies: semaphore.New(maxBodies), pages: semaphore.New(maxPages),
+	}
+	a.scratch.New = func() any { return &scratch{bodies: a.bodies, body: make([]byte, 0, 32<<10)} }
 	return a
 }
 
@@ -51,6 +67,9 @@ type scratch struct {
 	batch metric.Batch
 	write storage.Write
 	out   []byte
+
+	bodies  *semaphore.Semaphore
+	release func() // gives back what body took of bodies; nil: nothing
 }
 
 func (a *API) take() *scratch {
@@ -60,8 +79,12 @@ func (a *API) take() *scratch {
 }
 
 func (a *API) give(s *scratch) {
+	if s.release != nil {
+		s.release()
+		s.release = nil
+	}
 	const most = 1 << 20 // one large request must not keep its memory for ever
-	if cap(s.body) > most || cap(s.out) > most {
+	if cap(s.body) > smallBody || cap(s.out) > most {
 		return
 	}
 	s.batch.Reset()
@@ -72,14 +95,11 @@ func (a *API) give(s *scratch) {
 
 // readBody reads the whole body into s.
 func (s *scratch) readBody(r *http.Request) error {
-	if n := r.ContentLength; n >= int64(cap(s.body)) && n < 1<<20 {
-		s.body = make([]byte, 0, n+1) // and one byte to see the end without growing
-	} else if cap(s.body) == 0 {
-		s.body = make([]byte, 0, 32<<10)
-	}
 	for {
 		if len(s.body) == cap(s.body) {
-			s.body = append(s.body, 0)[:len(s.body)]
+			if err := s.grow(); err != nil {
+				return err
+			}
 		}
 		n, err := r.Body.Read(s.body[len(s.body):cap(s.body)])
 		s.body = s.body[:len(s.body)+n]
@@ -90,6 +110,23 @@ func (s *scratch) readBody(r *http.Request) error {
 			return problem.Body(err)
 		}
 	}
+}
+
+// grow makes room in the body for as much again, if all bodies together leave it.
+func (s *scratch) grow() error {
+	size := 2 * cap(s.body)
+	if size > smallBody {
+		release, ok := s.bodies.TryAcquire(int64(size))
+		if !ok {
+			return codes.New(codes.Unavailable, "too many large requests at once")
+		}
+		if s.release != nil {
+			s.release() // the smaller one goes
+		}
+		s.release = release
+	}
+	s.body = append(make([]byte, 0, size), s.body...)
+	return nil
 }
 
 // writeJSON answers with s.out.

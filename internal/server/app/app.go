@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -30,6 +31,7 @@ import (
 const (
 	headerTimeout   = 5 * time.Second
 	requestTimeout  = 30 * time.Second
+	answerTimeout   = time.Minute // from the end of the request's header
 	idleTimeout     = 2 * time.Minute
 	shutdownTimeout = 10 * time.Second
 	maxHeaderBytes  = 64 << 10
@@ -47,7 +49,7 @@ type Signals struct {
 // in flight finish, the state is saved, the storage is closed. It returns nil if
 // all of that went well.
 func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signals) (err error) {
-	store, err := openStorage(cfg, log)
+	store, err := openStorage(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -60,10 +62,12 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 	if err != nil {
 		return fmt.Errorf("listen on ADDRESS %s: %w", cfg.Address, err)
 	}
+	var inFlight sync.WaitGroup
 	server := &http.Server{
-		Handler:           handler(cfg, store, log),
+		Handler:           counted(&inFlight, handler(cfg, store, log)),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
+		WriteTimeout:      answerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          zap.NewStdLog(log.WithOptions(zap.AddCallerSkip(1)).Named("http")),
@@ -89,7 +93,11 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 	group.Go(func() error {
 		<-ctx.Done()
 		defer stopBackground()
-		return shutdown(server, log)
+		shutdown(server, log)
+		// Connections that were cut may have handlers, and the storage must outlive
+		// these.
+		inFlight.Wait()
+		return nil
 	})
 	log.Info("listening", zap.Stringer("address", listener.Addr()), zap.String("storage", store.name),
 		zap.Bool("signed", cfg.Key != ""))
@@ -98,14 +106,24 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 	return err
 }
 
-func shutdown(server *http.Server, log *zap.Logger) error {
+// shutdown lets requests in flight finish, for a while: a client that doesn't
+// read its answer must not keep the server from stopping.
+func shutdown(server *http.Server, log *zap.Logger) {
 	log.Info("stopping")
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
-		return fmt.Errorf("finish requests in flight: %w", errors.Join(err, server.Close()))
+		log.Warn("requests in flight are cut short", zap.Error(errors.Join(err, server.Close())))
 	}
-	return nil
+}
+
+// counted counts the requests that h is answering.
+func counted(inFlight *sync.WaitGroup, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		inFlight.Add(1)
+		defer inFlight.Done()
+		h.ServeHTTP(w, r)
+	})
 }
 
 func handler(cfg config.Config, store openedStorage, log *zap.Logger) http.Handler {

@@ -65,13 +65,8 @@ func staticURL(name string) (string, error) {
 func Static(notFound http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a, ok := assets()[r.URL.Path]
-		switch {
-		case !ok:
+		if !ok {
 			notFound.ServeHTTP(w, r)
-			return
-		case r.Method != http.MethodGet && r.Method != http.MethodHead:
-			w.Header().Set("Allow", "GET, HEAD")
-			http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
 			return
 		}
 		h := w.Header()

@@ -231,6 +231,34 @@ func TestNoRestoreKeepsTheOldFiles(t *testing.T) {
 	again := open(t, killed)
 	require.Empty(t, state(t, again), "the old state came back after a crash")
 	require.NoError(t, again.Close())
+
+	// The new state must never be added to the old one.
+	fill(t, s, 5)
+	for name, damage := range map[string]func(path string) error{
+		"damaged": func(path string) error { return os.Truncate(path, 20) },
+		"missing": os.Remove,
+	} {
+		broken := o
+		broken.Path = abandon(t, o.Path)
+		require.NoError(t, damage(broken.Path), name)
+		_, err := dump.Open(broken)
+		var corrupt *journal.CorruptError
+		require.ErrorAs(t, err, &corrupt, name)
+	}
+	require.NoError(t, s.Close())
+}
+
+// TestKilledWhileStartingEmpty: whatever part of RESTORE=false was done, the next
+// start has the old state, the new one, or says what is missing.
+func TestKilledWhileStartingEmpty(t *testing.T) {
+	o, want := damaged(t)
+	require.NoError(t, os.Rename(o.Path+".journal", o.Path+".journal.bak"))
+	core, logs := observer.New(zap.WarnLevel)
+	o.Log = zap.New(core)
+	s := open(t, o)
+	require.NotEqual(t, want, state(t, s))
+	require.Len(t, state(t, s), 40)
+	require.Equal(t, 1, logs.FilterMessageSnippet("no journal").Len())
 	require.NoError(t, s.Close())
 }
 
@@ -289,6 +317,25 @@ func TestDamagedSnapshotFallsBack(t *testing.T) {
 			require.Equal(t, want, state(t, s))
 			require.NoError(t, s.Close())
 		})
+	}
+}
+
+// TestDamagedFirstSnapshot: there is no backup yet, but the journal was never cut.
+func TestDamagedFirstSnapshot(t *testing.T) {
+	o := options(filepath.Join(t.TempDir(), "db.json"))
+	s := open(t, o)
+	fill(t, s, 0)
+	require.NoError(t, s.Snapshot())
+	fill(t, s, 1)
+	want := state(t, s)
+	o.Path = abandon(t, o.Path)
+	require.NoError(t, s.Close())
+	flip(t, o.Path, 300)
+	for range 2 {
+		s = open(t, o)
+		require.Equal(t, want, state(t, s))
+		requireMarks(t, s, 2)
+		require.NoError(t, s.Close())
 	}
 }
 

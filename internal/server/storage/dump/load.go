@@ -12,7 +12,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/zap"
 
 	"github.com/gometheus/gometheus/internal/common/journal"
@@ -45,18 +44,13 @@ func open(o Options) (*Store, error) {
 	start := time.Now()
 	s := &Store{o: o, grown: make(chan struct{}, 1)}
 	s.pending.New = func() any { return &pending{done: make(chan bool, 1)} }
-	if !o.Restore {
-		if err := setAside(o.FS, o.Path); err != nil {
-			return nil, err
-		}
-	}
 	l := loader{o: o}
-	if o.Restore {
-		if err := l.load(); err != nil {
-			return nil, err
-		}
-	} else {
-		l.mem = memory.New()
+	load := l.load
+	if !o.Restore {
+		load = l.startEmpty
+	}
+	if err := load(); err != nil {
+		return nil, err
 	}
 	dec := decoder{mem: l.mem}
 	log, err := journal.Open(
@@ -85,27 +79,6 @@ func open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// setAside keeps the old files as .bak for RESTORE=false.
-func setAside(fs vfs.FS, path string) error {
-	if err := keepBackup(fs, path); err != nil {
-		return err
-	}
-	if err := fs.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("put old snapshot aside: %w", err)
-	}
-	dir := journalOf(path)
-	if _, err := fs.Stat(dir); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err := fs.RemoveAll(backupOf(dir)); err != nil {
-		return fmt.Errorf("remove old journal backup: %w", err)
-	}
-	if err := fs.Rename(dir, backupOf(dir)); err != nil {
-		return fmt.Errorf("put old journal aside: %w", err)
-	}
-	return nil
-}
-
 // loader finds the snapshot to start from.
 type loader struct {
 	o       Options
@@ -113,6 +86,32 @@ type loader struct {
 	header  snapshotHeader // of what was loaded; zero if nothing was
 	size    int64
 	damaged bool // what is at path can't serve the next start
+}
+
+// startEmpty is RESTORE=false: the old journal is put aside here, the old snapshot
+// becomes .bak when Open writes the first one of the new state. The new journal's
+// numbers go on from the old one's, so no old snapshot can ever be taken for the
+// start of it.
+func (l *loader) startEmpty() error {
+	fs, dir := l.o.FS, journalOf(l.o.Path)
+	l.mem, l.header.Journal = memory.New(), 1
+	numbers, err := journal.Segments(fs, dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if len(numbers) > 0 {
+		l.header.Journal = numbers[len(numbers)-1] + 1
+	}
+	if err := fs.RemoveAll(backupOf(dir)); err != nil {
+		return fmt.Errorf("remove old journal backup: %w", err)
+	}
+	if err := fs.Rename(dir, backupOf(dir)); err != nil {
+		return fmt.Errorf("put old journal aside: %w", err)
+	}
+	return journal.SyncDir(fs, fs.PathDir(dir))
 }
 
 func (l *loader) load() error {
@@ -134,6 +133,9 @@ func (l *loader) load() error {
 		// any other is refused when it is opened.
 		l.mem, l.header = memory.New(), snapshotHeader{}
 		return nil
+	case errors.Is(bakErr, os.ErrNotExist) && l.journalFromStart():
+		// The first snapshot of all: the journal still has everything.
+		l.mem, l.header, bak = memory.New(), snapshotHeader{}, "none"
 	case errors.Is(bakErr, os.ErrNotExist):
 		return fmt.Errorf("load snapshot: %w (there is no %s to fall back to)", err, bak)
 	default:
@@ -152,6 +154,12 @@ func (l *loader) load() error {
 		return fmt.Errorf("put damaged snapshot aside: %w", err)
 	}
 	return l.checkJournal()
+}
+
+// journalFromStart reports whether the journal was never cut.
+func (l *loader) journalFromStart() bool {
+	numbers, err := journal.Segments(l.o.FS, journalOf(l.o.Path))
+	return err == nil && len(numbers) > 0 && numbers[0] == 1
 }
 
 // checkJournal warns when a snapshot comes without its journal, as when only the

@@ -121,7 +121,7 @@ func (s *Store) writeSnapshot(snap *memory.Snapshot, position uint64) (size int6
 	}
 	header := snapshotHeader{
 		Format: formatName, Version: formatVersion,
-		Metrics: snap.Len(), Producers: len(snap.Producers()),
+		Metrics: snap.Len(), Producers: snap.CountProducers(),
 		Journal: position, Created: s.o.Now().UTC(),
 	}
 	size, err = encodeSnapshot(f, header, snap)
@@ -181,7 +181,7 @@ func encodeSnapshot(f vfs.File, header snapshotHeader, snap *memory.Snapshot) (i
 			return 0, err
 		}
 	}
-	for _, p := range snap.Producers() {
+	for p := range snap.Producers() {
 		out := producerLine{Producer: p.Name, IdleSeconds: int64(p.Idle.Seconds())}
 		if p.Window != nil {
 			window, err := p.Window.MarshalBinary()

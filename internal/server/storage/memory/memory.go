@@ -25,7 +25,7 @@
 //
 // A mark's lock is taken first and held until commit or rollback; then
 // shard.mu, families.mu and producers.mu, each alone except that families.mu is
-// taken inside shard.mu when a series is created.
+// taken inside shard.mu when a series is committed first.
 package memory
 
 import (
@@ -33,7 +33,6 @@ import (
 	"hash/maphash"
 	"iter"
 	"math"
-	"slices"
 	"sync"
 
 	"github.com/gometheus/gometheus/internal/common/metric"
@@ -115,7 +114,6 @@ func (s *Store) slotLocked(n uint32, key []byte) uint32 {
 		sh.reserved = append(sh.reserved, 0)
 	}
 	sh.index[k] = slot
-	s.families.add(k, ID(slot*numShards+n))
 	return slot
 }
 
@@ -127,8 +125,7 @@ func (sh *shard) pinLocked(slot uint32) {
 }
 
 // unpinLocked takes a pin back. The series goes with its last one.
-func (s *Store) unpinLocked(n, slot uint32) {
-	sh := &s.shards[n]
+func (sh *shard) unpinLocked(slot uint32) {
 	if sh.cells[slot].ts != absent {
 		return
 	}
@@ -137,56 +134,47 @@ func (s *Store) unpinLocked(n, slot uint32) {
 	}
 	delete(sh.pins, slot)
 	delete(sh.index, sh.keys[slot])
-	s.families.remove(sh.keys[slot], ID(slot*numShards+n))
 	sh.reserved[slot] = 0
 	sh.free = append(sh.free, slot)
+}
+
+// cellLocked is the cell of a series that is about to be written. The first time
+// it makes the series known.
+func (s *Store) cellLocked(id ID) *cell {
+	sh := &s.shards[id.shard()]
+	c := &sh.cells[id.slot()]
+	if c.ts == absent {
+		delete(sh.pins, id.slot())
+		s.families.add(sh.keys[id.slot()], id)
+	}
+	return c
 }
 
 // families finds all series of a kind and name.
 type families struct {
 	mu  sync.RWMutex
-	ids map[string][]ID // by the key's prefix
+	ids map[string][]ID // by the key's prefix; append only
 }
 
-func family(key string) string {
+// add is called when a series is committed first, so a family holds no series
+// that might go again.
+func (f *families) add(key string, id ID) {
 	var m metric.Metric
 	if err := m.ParseKey(key, nil); err != nil {
 		panic("memory: key of our own making: " + err.Error())
 	}
-	return string(metric.AppendFamilyKey(nil, m.Kind, m.Name))
-}
-
-func (f *families) add(key string, id ID) {
-	name := family(key)
+	family := string(metric.AppendFamilyKey(nil, m.Kind, m.Name))
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.ids[name] = append(f.ids[name], id)
+	f.ids[family] = append(f.ids[family], id)
 }
 
-// remove looks for the id from the end, where it stands if what was added last is
-// removed first.
-func (f *families) remove(key string, id ID) {
-	name := family(key)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	ids := f.ids[name]
-	for i := len(ids) - 1; i >= 0; i-- {
-		if ids[i] == id {
-			ids = slices.Delete(ids, i, i+1)
-			break
-		}
-	}
-	if f.ids[name] = ids; len(ids) == 0 {
-		delete(f.ids, name)
-	}
-}
-
-// find appends the ids to dst: it is called without any other lock, and they may
-// change once it returned.
-func (f *families) find(dst []ID, family []byte) []ID {
+func (f *families) find(kind metric.Kind, name string) []ID {
+	var scratch [256]byte
+	key := metric.AppendFamilyKey(scratch[:0], kind, name)
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return append(dst, f.ids[string(family)]...)
+	return f.ids[string(key)]
 }
 
 // Apply implements storage.Storage.
@@ -204,17 +192,9 @@ func (s *Store) Apply(ctx context.Context, w *storage.Write) (replayed bool, err
 // Value implements storage.Storage.
 func (s *Store) Value(_ context.Context, sel storage.Selector) (metric.Metric, error) {
 	out := metric.Metric{Name: sel.Name, Kind: sel.Kind, Labels: sel.Labels, Timestamp: absent}
-	var scratch [256]byte
-	prefix := metric.AppendFamilyKey(scratch[:0], sel.Kind, sel.Name)
-	var few [64]ID
-	for _, id := range s.families.find(few[:0], prefix) {
+	for _, id := range s.families.find(sel.Kind, sel.Name) {
 		key, c := s.read(id)
-		switch {
-		case c.ts == absent:
-			continue
-		case len(key) < len(prefix) || key[:len(prefix)] != string(prefix): // the slot has another series by now
-			continue
-		case len(sel.Labels) > 0 && !keyMatches(key, sel.Labels):
+		if len(sel.Labels) > 0 && !keyMatches(key, sel.Labels) {
 			continue
 		}
 		merge(&out, c)

@@ -103,7 +103,7 @@ func TestIdleProducersAreForgotten(t *testing.T) {
 			return replayed
 		}
 		names := func() (out []string) {
-			for _, p := range s.Snapshot().Producers() {
+			for p := range s.Snapshot().Producers() {
 				out = append(out, p.Name)
 			}
 			return out

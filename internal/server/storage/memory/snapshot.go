@@ -5,7 +5,6 @@ import (
 	"iter"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gometheus/gometheus/internal/common/metric"
@@ -15,7 +14,7 @@ import (
 // Snapshot is a copy of the state at one moment.
 type Snapshot struct {
 	shards    [numShards]frozen
-	producers []Producer
+	producers frozenProducers
 }
 
 type frozen struct {
@@ -26,7 +25,7 @@ type frozen struct {
 // Producer is the memory of one producer.
 type Producer struct {
 	Name string
-	// Window is nil for a producer with only one batch.
+	// Window is nil for a key that names one batch.
 	Window *storage.Window
 	// Idle is how long ago its last batch was. The time the program was not
 	// running doesn't count: better remembered too long than forgotten too early.
@@ -43,20 +42,7 @@ func (s *Store) Snapshot() *Snapshot {
 		snap.shards[n] = frozen{keys: sh.keys, cells: slices.Clone(sh.cells)}
 		sh.mu.RUnlock()
 	}
-	p := &s.producers
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.pruneLocked()
-	now := time.Since(p.start)
-	snap.producers = make([]Producer, 0, len(p.byName))
-	for name, pr := range p.byName {
-		out := Producer{Name: name, Idle: now - pr.seen}
-		if pr.window != nil {
-			w := *pr.window
-			out.Window = &w
-		}
-		snap.producers = append(snap.producers, out)
-	}
+	snap.producers = s.producers.snapshot()
 	return &snap
 }
 
@@ -86,8 +72,28 @@ func (s *Snapshot) Metrics() iter.Seq[metric.Metric] {
 	}
 }
 
-// Producers are all producers.
-func (s *Snapshot) Producers() []Producer { return s.producers }
+// CountProducers is how many producers there are.
+func (s *Snapshot) CountProducers() int {
+	return len(s.producers.numbered.names) + len(s.producers.single.names)
+}
+
+// Producers yields every producer once.
+func (s *Snapshot) Producers() iter.Seq[Producer] {
+	return func(yield func(Producer) bool) {
+		n := &s.producers.numbered
+		for i := range n.names {
+			if !yield(Producer{n.names[i], &n.windows[i], s.producers.at - n.seen[i]}) {
+				return
+			}
+		}
+		n = &s.producers.single
+		for i := range n.names {
+			if !yield(Producer{n.names[i], nil, s.producers.at - n.seen[i]}) {
+				return
+			}
+		}
+	}
+}
 
 // Resolve finds or makes the series of a key. The methods below apply to it
 // what was committed in an earlier life of the process; they must not run
@@ -103,11 +109,6 @@ func (s *Store) Resolve(key []byte) (ID, error) {
 	return ID(s.slotLocked(n, key)*numShards + n), nil
 }
 
-// Kind is the kind of a series.
-func (s *Store) Kind(id ID) metric.Kind {
-	return metric.Kind(s.Key(id)[0])
-}
-
 // Key is the key of a series.
 func (s *Store) Key(id ID) string {
 	key, _ := s.read(id)
@@ -120,7 +121,7 @@ func (s *Store) RestoreGauge(id ID, value float64, ts, arrived int64) {
 	sh := &s.shards[id.shard()]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.cells[id.slot()].set(value, ts, arrived)
+	s.cellLocked(id).set(value, ts, arrived)
 }
 
 // RestoreCounter adds to a counter. It reports false, and changes nothing, if
@@ -132,18 +133,13 @@ func (s *Store) RestoreCounter(id ID, delta, ts, arrived int64) bool {
 	if delta < 0 || delta > math.MaxInt64-sh.reserved[id.slot()] {
 		return false
 	}
-	sh.cells[id.slot()].add(delta, ts, arrived)
+	s.cellLocked(id).add(delta, ts, arrived)
 	sh.reserved[id.slot()] += delta
 	return true
 }
 
 // RestoreProducer replaces what is known of a producer.
-func (s *Store) RestoreProducer(pr Producer) {
-	p := &s.producers
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.byName[strings.Clone(pr.Name)] = &producer{window: pr.Window, seen: time.Since(p.start) - pr.Idle}
-}
+func (s *Store) RestoreProducer(pr Producer) { s.producers.restore(pr) }
 
 // RestoreMark remembers a mark as applied.
 func (s *Store) RestoreMark(mark storage.Mark) { s.producers.apply(mark) }

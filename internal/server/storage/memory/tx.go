@@ -153,26 +153,18 @@ func (tx *Tx) reserve() error {
 	return &invalid
 }
 
-// release takes pins and reservations back, of those metrics that made one, in the
-// reverse order of staging.
+// release takes pins and reservations back, of those metrics that made one.
 func (tx *Tx) release(refused map[uint32]int64) {
-	for n := numShards - 1; n >= 0; n-- {
-		group := tx.order[tx.start[n]:tx.start[n+1]]
-		if len(group) == 0 {
-			continue
-		}
-		sh := &tx.s.shards[n]
-		sh.mu.Lock()
-		for _, i := range slices.Backward(group) {
+	tx.eachShard(func(sh *shard, group []uint32) {
+		for _, i := range group {
 			m := &tx.w.Metrics[i]
 			slot := tx.ids[i].slot()
 			if _, none := refused[i]; m.Kind == metric.Counter && !none {
 				sh.reserved[slot] -= m.Delta
 			}
-			tx.s.unpinLocked(uint32(n), slot)
+			sh.unpinLocked(slot)
 		}
-		sh.mu.Unlock()
-	}
+	})
 }
 
 // resolve finds the series of a replayed write, whose values the answer shows.
@@ -207,11 +199,7 @@ func (tx *Tx) Commit() {
 	tx.eachShard(func(sh *shard, group []uint32) {
 		for _, i := range group {
 			m := &tx.w.Metrics[i]
-			slot := tx.ids[i].slot()
-			c := &sh.cells[slot]
-			if c.ts == absent {
-				delete(sh.pins, slot)
-			}
+			c := tx.s.cellLocked(tx.ids[i])
 			if m.Kind == metric.Counter {
 				c.add(m.Delta, m.Timestamp, tx.w.Arrived)
 			} else {
