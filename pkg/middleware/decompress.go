@@ -28,11 +28,29 @@ type BodyLimits struct {
 // understood.
 var ErrEncoding = errors.New("unsupported Content-Encoding")
 
+// ErrCut is returned by a body whose connection ended within it: the sender may
+// well have had more to say, and may say it again.
+var ErrCut = errors.New("the connection ended within the body")
+
+// WholeBody returns body with ErrCut in place of io.ErrUnexpectedEOF, so that it
+// can't be taken for compressed data that ends too early.
+func WholeBody(body io.ReadCloser) io.ReadCloser { return wholeBody{body} }
+
+type wholeBody struct{ io.ReadCloser }
+
+func (b wholeBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = ErrCut
+	}
+	return n, err
+}
+
 // Decompress lets handlers read the plain body of requests sent with
 // Content-Encoding gzip or zstd, and removes that header. Both limits hold while
 // reading, so that a small body can't unpack into much memory: a read beyond a
 // limit fails with *http.MaxBytesError, damaged data with an error of code
-// Invalid. An encoding that is neither answers through onError with ErrEncoding
+// Invalid, and where the connection ended with ErrCut. An encoding that is neither answers through onError with ErrEncoding
 // before the handler runs.
 func Decompress(lim BodyLimits, onError ErrorFunc) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
@@ -45,7 +63,7 @@ func Decompress(lim BodyLimits, onError ErrorFunc) func(http.Handler) http.Handl
 			switch encoding {
 			case "", "identity":
 				if r.Body != http.NoBody {
-					r.Body = http.MaxBytesReader(w, r.Body, min(lim.Wire, lim.Plain))
+					r.Body = http.MaxBytesReader(w, WholeBody(r.Body), min(lim.Wire, lim.Plain))
 				}
 				next.ServeHTTP(w, r)
 				return
@@ -59,7 +77,7 @@ func Decompress(lim BodyLimits, onError ErrorFunc) func(http.Handler) http.Handl
 				return
 			}
 			body := pool.Get().(*plainBody)
-			body.reset(http.MaxBytesReader(w, r.Body, lim.Wire), encoding, lim.Plain)
+			body.reset(http.MaxBytesReader(w, WholeBody(r.Body), lim.Wire), encoding, lim.Plain)
 			r.Body = body
 			r.Header.Del("Content-Encoding")
 			r.ContentLength = -1
@@ -150,7 +168,7 @@ func (b *plainBody) wrap(err error) error {
 	switch {
 	case errors.Is(err, io.EOF):
 		return io.EOF
-	case errors.As(err, &large):
+	case errors.As(err, &large), errors.Is(err, ErrCut):
 		return err
 	}
 	return codes.Wrap(codes.Invalid, err, "the body is not valid "+b.encoding)

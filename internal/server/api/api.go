@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gometheus/gometheus/internal/common/metric"
@@ -34,6 +35,7 @@ type API struct {
 	manager Manager
 	limits  metric.Limits
 	now     func() time.Time
+	last    atomic.Int64 // the last time of arrival
 	scratch sync.Pool
 	bodies  *semaphore.Semaphore // bytes of large bodies
 	pages   *semaphore.Semaphore
@@ -74,8 +76,19 @@ type scratch struct {
 
 func (a *API) take() *scratch {
 	s := a.scratch.Get().(*scratch)
-	s.now = a.now().UnixMilli()
+	s.now = a.arrival()
 	return s
+}
+
+// arrival is the time of arrival. When the clock is set back a little it stands
+// still, so that gauges without a time of their own go on replacing older ones.
+func (a *API) arrival() int64 {
+	now, last := a.now().UnixMilli(), a.last.Load()
+	if last > now && last-now <= metric.MaxAhead {
+		return last
+	}
+	a.last.Store(now)
+	return now
 }
 
 func (a *API) give(s *scratch) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gometheus/gometheus/internal/server/problem"
 	codes "github.com/gometheus/gometheus/pkg/errors"
+	"github.com/gometheus/gometheus/pkg/middleware"
 	"github.com/gometheus/gometheus/pkg/request"
 )
 
@@ -70,7 +71,7 @@ func (s *Signer) Verify(required bool, limit int64, p problem.Writer) func(http.
 			}
 			body := s.buffers.Get().(*bytes.Buffer)
 			defer s.putBuffer(body)
-			if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
+			if _, err := body.ReadFrom(http.MaxBytesReader(w, middleware.WholeBody(r.Body), limit)); err != nil {
 				return problem.Body(err)
 			}
 			want := s.sum(body.Bytes())

@@ -51,6 +51,9 @@ func Body(err error) error {
 		return err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return &Error{Status: http.StatusRequestTimeout, Detail: "the body took too long to arrive", Cause: err}
+	case errors.Is(err, middleware.ErrCut):
+		// 408 and not 400: the same request whole may be right.
+		return &Error{Status: http.StatusRequestTimeout, Detail: middleware.ErrCut.Error()}
 	}
 	return codes.Wrap(codes.Invalid, err, "the body could not be read")
 }

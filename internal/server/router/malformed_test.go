@@ -774,27 +774,30 @@ func TestMalformedLabelSets(t *testing.T) {
 }
 
 // TestMalformedStreams: bodies without a length, and bodies that break off on
-// the wire.
+// the wire: those may be right when they come whole, and 408 says so.
 func TestMalformedStreams(t *testing.T) {
 	head := "POST /updates HTTP/1.1\r\nHost: x\r\nIdempotency-Key: \"stream/1\"\r\n"
 	chunk := func(s string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(s), s) }
-	for _, tt := range []struct{ name, request string }{
-		{"shorter than its length", head + "Content-Length: 1000\r\n\r\n" + goodBatch},
-		{"no body, but a length", head + "Content-Length: 1000\r\n\r\n"},
-		{"chunks without an end", head + "Transfer-Encoding: chunked\r\n\r\n" + chunk(goodBatch)},
-		{"half a chunk", head + "Transfer-Encoding: chunked\r\n\r\n" + chunk(goodBatch[:9]) + "ff\r\n" + goodBatch[9:]},
-		{"a chunk length that is none", head + "Transfer-Encoding: chunked\r\n\r\nxyz\r\n" + goodBatch + "\r\n0\r\n\r\n"},
-		{"a negative chunk length", head + "Transfer-Encoding: chunked\r\n\r\n-1\r\n" + goodBatch + "\r\n0\r\n\r\n"},
-		{"a chunk longer than it says", head + "Transfer-Encoding: chunked\r\n\r\n5\r\n" + goodBatch + "\r\n0\r\n\r\n"},
-		{"gzip breaking off", head + "Content-Encoding: gzip\r\nContent-Length: 1000\r\n\r\n" + gz(goodBatch)[:60]},
-		{"chunks of an empty body", head + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
+	for _, tt := range []struct {
+		name, request string
+		status        int
+	}{
+		{"shorter than its length", head + "Content-Length: 1000\r\n\r\n" + goodBatch, 408},
+		{"no body, but a length", head + "Content-Length: 1000\r\n\r\n", 408},
+		{"chunks without an end", head + "Transfer-Encoding: chunked\r\n\r\n" + chunk(goodBatch), 408},
+		{"half a chunk", head + "Transfer-Encoding: chunked\r\n\r\n" + chunk(goodBatch[:9]) + "ff\r\n" + goodBatch[9:], 408},
+		{"a chunk length that is none", head + "Transfer-Encoding: chunked\r\n\r\nxyz\r\n" + goodBatch + "\r\n0\r\n\r\n", 400},
+		{"a negative chunk length", head + "Transfer-Encoding: chunked\r\n\r\n-1\r\n" + goodBatch + "\r\n0\r\n\r\n", 400},
+		{"a chunk longer than it says", head + "Transfer-Encoding: chunked\r\n\r\n5\r\n" + goodBatch + "\r\n0\r\n\r\n", 400},
+		{"gzip breaking off", head + "Content-Encoding: gzip\r\nContent-Length: 1000\r\n\r\n" + gz(goodBatch)[:60], 408},
+		{"chunks of an empty body", head + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			store := seeded(t)
 			before := everything(t, store)
 			srv := serve(t, newHandler(store, "", zap.NewNop()))
 			got := rawRequest(t, srv, tt.request)
-			requireProblem(t, got, 400)
+			requireProblem(t, got, tt.status)
 			require.Equal(t, before, everything(t, store))
 			replayed, err := store.Apply(t.Context(), &storage.Write{Mark: storage.Mark{Producer: "#stream", Sequence: 1}})
 			require.NoError(t, err)

@@ -44,6 +44,10 @@ func open(o Options) (*Store, error) {
 	start := time.Now()
 	s := &Store{o: o, grown: make(chan struct{}, 1)}
 	s.pending.New = func() any { return &pending{done: make(chan bool, 1)} }
+	// What a killed snapshot left may take the last of the room.
+	if err := o.FS.Remove(o.Path + tmpSuffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("remove unfinished snapshot: %w", err)
+	}
 	l := loader{o: o}
 	load := l.load
 	if !o.Restore {
@@ -242,13 +246,13 @@ func decodeSnapshot(r io.Reader, path string, mem *memory.Store) (snapshotHeader
 			return header, d.offset, err
 		}
 	}
-	want := fmt.Sprintf("%08x", d.crc)
-	var end trailer
-	if err := d.json(&end); err != nil {
+	want := trailer(d.crc)
+	end, err := d.next()
+	if err != nil {
 		return header, d.offset, err
 	}
-	if end.CRC32C != want {
-		return header, d.offset, d.corrupt(fmt.Sprintf("checksum %.20q instead of %q: something before is damaged", end.CRC32C, want))
+	if string(end) != want {
+		return header, d.offset, d.corrupt(fmt.Sprintf("%.40q instead of %q: something before is damaged", end, want))
 	}
 	if _, err := d.r.ReadByte(); err == nil {
 		return header, d.offset, &journal.CorruptError{Path: path, Offset: d.offset, Reason: "something follows the last line"}

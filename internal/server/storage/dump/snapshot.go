@@ -47,12 +47,12 @@ type producerLine struct {
 	IdleSeconds int64  `json:"idle_seconds"`
 }
 
-// trailer is the last line.
-type trailer struct {
-	CRC32C string `json:"crc32c"` // 8 hex digits
-}
+// trailer is the last line. It is compared byte for byte.
+func trailer(crc uint32) string { return fmt.Sprintf(`{"crc32c":"%08x"}`, crc) }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+const tmpSuffix = ".tmp"
 
 func backupOf(path string) string  { return path + ".bak" }
 func journalOf(path string) string { return path + ".journal" }
@@ -70,7 +70,10 @@ func (s *Store) Snapshot() error {
 		s.commitMu.Unlock()
 		return nil
 	}
-	position, err := s.log.Rotate()
+	position, err := s.log.Segment(), error(nil)
+	if s.log.Size() > 0 || position == s.position { // else it was cut for a snapshot that failed
+		position, err = s.log.Rotate()
+	}
 	if err != nil {
 		s.commitMu.Unlock()
 		return fmt.Errorf("cut journal: %w", err)
@@ -114,7 +117,7 @@ func (s *Store) removeJournal(before uint64) error {
 
 func (s *Store) writeSnapshot(snap *memory.Snapshot, position uint64) (size int64, err error) {
 	fs, path := s.o.FS, s.o.Path
-	tmp := path + ".tmp"
+	tmp := path + tmpSuffix
 	f, err := fs.Create(tmp, journal.DiskCategory)
 	if err != nil {
 		return 0, fmt.Errorf("create snapshot: %w", err)
@@ -197,10 +200,11 @@ func encodeSnapshot(f vfs.File, header snapshotHeader, snap *memory.Snapshot) (i
 	if err := w.Flush(); err != nil {
 		return 0, err
 	}
-	if err := line(trailer{fmt.Sprintf("%08x", sum.crc)}); err != nil {
+	if _, err := w.WriteString(trailer(sum.crc) + "\n"); err != nil {
 		return 0, err
 	}
-	return sum.size, w.Flush()
+	err := w.Flush()
+	return sum.size, err
 }
 
 // summer counts and sums what goes through it.
