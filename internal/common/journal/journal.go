@@ -8,8 +8,10 @@
 // new one. The bytes within a segment are the LevelDB log format (32 KiB blocks
 // of chunks, each with a CRC-32C) as written by
 // github.com/cockroachdb/pebble/v2/record. The first record of a segment is its
-// header: version, number, whether its appends were synced, and how many bytes
-// of the segment before are valid.
+// header: version, number, whether its appends were synced, how many bytes of the
+// segment before are valid, and a random salt that each record starts with. The
+// salt is why nobody who decides what is written can write something that looks
+// like a record when the log is searched for one.
 //
 // # Damage
 //
@@ -18,7 +20,8 @@
 // a *CorruptError with file and offset, and opening fails. What decides:
 //
 //   - A segment with a successor must be intact up to the size that the
-//     successor's header states. What lies behind was never acknowledged.
+//     successor's header states, which is on disk before that header is. What lies
+//     behind was never acknowledged.
 //   - In the last segment damage is a torn tail exactly if no record starts
 //     behind it. An append is one record and, with Sync, the next one starts only
 //     after the former is on disk, so a power cut, too, can only leave damage in
@@ -32,9 +35,20 @@
 // the next append tries a new one, so the log recovers by itself. Any other
 // error of write or fsync is final, since after a failed fsync nobody knows
 // which pages are on disk: all appends fail until the log is opened anew.
+//
+// # Queues
+//
+// A log opened by Recover belongs to somebody who would rather go on with what
+// is readable than stop, and who reads records back by their Position, with a
+// Reader, while others are appended. It differs in that damage is told and
+// stepped over, in that it can be opened without room on the disk, and in that
+// no error of an append is final: with Sync, what earlier appends returned for
+// is on disk whatever a later fsync says, and the next segment's header cuts off
+// the rest.
 package journal
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -86,6 +100,14 @@ type Log struct {
 	good     int64 // valid bytes of the segment
 	size     int64 // valid bytes of all segments since the last Rotate
 	finalErr error
+
+	salt   []byte // of the segment
+	buf    []byte // scratch: salt and record
+	synced bool   // the good bytes of the last segment are on disk
+
+	queue  bool  // opened by Recover
+	start  int64 // where the segment's first record goes, behind the header
+	before int64 // valid bytes of the segment before
 }
 
 // DiskCategory labels the writes for the file system's accounting.
@@ -94,7 +116,8 @@ const DiskCategory vfs.DiskWriteCategory = "gometheus-journal"
 const (
 	version    = 1
 	suffix     = ".log"
-	headerSize = 1 + 8 + 1 + 8
+	saltSize   = 8
+	headerSize = 1 + 8 + 1 + 8 + saltSize
 )
 
 // Open reads the segments from number `from` on (0: all there are, and they must
@@ -124,7 +147,7 @@ func Open(o Options, from uint64, replay func(path string, offset int64, rec []b
 		if i+1 < len(numbers) {
 			limit = validSize(&o, n+1)
 		}
-		if l.good, err = readSegment(&o, n, limit, replay); err != nil {
+		if l.good, _, err = readSegment(&o, n, limit, replay); err != nil {
 			return nil, err
 		}
 		l.segment = n
@@ -155,6 +178,9 @@ func Segments(fs vfs.FS, dir string) ([]uint64, error) {
 	return out, nil
 }
 
+// Path is the file of segment n.
+func (o *Options) Path(n uint64) string { return path(o, n) }
+
 func path(o *Options, n uint64) string {
 	return o.FS.PathJoin(o.Dir, fmt.Sprintf("%08d%s", n, suffix))
 }
@@ -162,6 +188,9 @@ func path(o *Options, n uint64) string {
 // create starts the segment after the current one. On return its header and its
 // name are on disk.
 func (l *Log) create() (err error) {
+	if err := l.syncLast(); err != nil {
+		return err
+	}
 	n := l.segment + 1
 	name := path(&l.o, n)
 	f, err := l.o.FS.Create(name, DiskCategory)
@@ -180,6 +209,9 @@ func (l *Log) create() (err error) {
 	header = binary.LittleEndian.AppendUint64(header, n)
 	header = append(header, btoi(l.o.Sync))
 	header = binary.LittleEndian.AppendUint64(header, uint64(l.good))
+	salt := make([]byte, saltSize)
+	rand.Read(salt) // never fails
+	header = append(header, salt...)
 	w := record.NewWriter(f)
 	if _, err = w.WriteRecord(header); err != nil {
 		return fmt.Errorf("write journal header: %w", err)
@@ -190,7 +222,33 @@ func (l *Log) create() (err error) {
 	if err = SyncDir(l.o.FS, l.o.Dir); err != nil {
 		return err
 	}
-	l.segment, l.file, l.w, l.good = n, f, w, w.Size()
+	l.before = l.good
+	l.segment, l.file, l.w, l.good, l.salt = n, f, w, w.Size(), salt
+	l.start = l.good
+	return nil
+}
+
+// syncLast brings the last segment to disk before a header says that it is valid:
+// it may have been replayed from the page cache, or abandoned, without.
+func (l *Log) syncLast() error {
+	if l.synced || l.segment == 0 {
+		return nil
+	}
+	f, err := l.o.FS.Open(path(&l.o, l.segment))
+	if errors.Is(err, os.ErrNotExist) { // nothing of it is kept
+		return nil
+	}
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close())
+	}
+	if err != nil {
+		err = fmt.Errorf("sync the last journal segment: %w", err)
+		if !l.queue {
+			l.finalErr = err
+		}
+		return err
+	}
+	l.synced = true
 	return nil
 }
 
@@ -208,13 +266,13 @@ func (l *Log) Append(rec []byte) error {
 	if err := l.Prepare(); err != nil {
 		return err
 	}
-	if _, err := l.w.WriteRecord(rec); err != nil {
+	l.buf = append(append(l.buf[:0], l.salt...), rec...)
+	if _, err := l.w.WriteRecord(l.buf); err != nil {
 		return l.abandon(fmt.Errorf("append to journal: %w", err))
 	}
 	if l.o.Sync {
 		if err := l.file.SyncData(); err != nil {
-			l.finalErr = fmt.Errorf("sync journal: %w", err)
-			return l.finalErr
+			return l.syncFailed(err)
 		}
 	}
 	l.size += l.w.Size() - l.good
@@ -234,16 +292,38 @@ func (l *Log) Prepare() error {
 	return nil
 }
 
-// abandon gives up the current segment after a failed write.
-func (l *Log) abandon(err error) error {
-	if err = classify(errors.Join(err, l.file.Close())); !errors.Is(err, ErrFull) {
-		l.finalErr = err
+// syncFailed is the end of the log, or of the segment if it is a queue.
+func (l *Log) syncFailed(err error) error {
+	err = fmt.Errorf("sync journal: %w", err)
+	if l.queue {
+		return l.abandon(err)
 	}
-	l.file, l.w = nil, nil
+	l.finalErr = err
 	return err
 }
 
-// classify marks errors for lack of space.
+// abandon gives up the current segment after a failed write.
+func (l *Log) abandon(err error) error {
+	err = classify(errors.Join(err, l.file.Close()))
+	l.file, l.w = nil, nil
+	l.synced = l.o.Sync // then each append was synced by itself
+	switch {
+	case !l.queue && !errors.Is(err, ErrFull):
+		l.finalErr = err
+	case l.good == l.start:
+		// It holds nothing. A disk that stays full must not collect such segments.
+		if l.o.FS.Remove(path(&l.o, l.segment)) == nil {
+			l.segment--
+			l.good, l.synced = l.before, true
+		}
+	}
+	return err
+}
+
+// Classify marks an error of a file system with ErrFull if it is for lack of
+// space.
+func Classify(err error) error { return classify(err) }
+
 func classify(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
@@ -260,10 +340,9 @@ func (l *Log) Rotate() (uint64, error) {
 	if l.file != nil {
 		old := l.file
 		if err := old.Sync(); err != nil {
-			l.finalErr = fmt.Errorf("sync journal: %w", err)
-			return 0, l.finalErr
+			return 0, l.syncFailed(err)
 		}
-		l.file, l.w = nil, nil
+		l.file, l.w, l.synced = nil, nil, true
 		if err := old.Close(); err != nil {
 			return 0, fmt.Errorf("close journal segment: %w", err)
 		}
@@ -298,20 +377,22 @@ func (l *Log) Segment() uint64 { return l.segment }
 // Path is the file of that segment.
 func (l *Log) Path() string { return path(&l.o, l.segment) }
 
+// End is where the next record starts, once Prepare returned nil.
+func (l *Log) End() Position { return Position{l.segment, l.good} }
+
 // Size is how many bytes were appended since the last Rotate.
 func (l *Log) Size() int64 { return l.size }
 
 // Close makes what was appended durable and closes the log.
 func (l *Log) Close() error {
-	if l.file == nil {
-		return nil
-	}
-	err := l.file.Sync()
-	err = errors.Join(err, l.file.Close())
-	l.file, l.w = nil, nil
 	if l.finalErr == nil {
 		l.finalErr = errors.New("journal is closed")
 	}
+	if l.file == nil {
+		return nil
+	}
+	err := errors.Join(l.file.Sync(), l.file.Close())
+	l.file, l.w = nil, nil
 	return err
 }
 

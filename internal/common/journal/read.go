@@ -17,7 +17,8 @@ import (
 type header struct {
 	number    uint64
 	synced    bool
-	validPrev int64 // valid bytes of the segment before
+	validPrev int64  // valid bytes of the segment before
+	salt      []byte // what each record starts with
 }
 
 func parseHeader(rec []byte) (h header, err error) {
@@ -30,6 +31,7 @@ func parseHeader(rec []byte) (h header, err error) {
 	h.number = binary.LittleEndian.Uint64(rec[1:])
 	h.synced = rec[9] != 0
 	h.validPrev = int64(binary.LittleEndian.Uint64(rec[10:]))
+	h.salt = bytes.Clone(rec[18:])
 	return h, nil
 }
 
@@ -69,13 +71,16 @@ func next(r *record.Reader, buf *bytes.Buffer) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// readSegment replays segment n and returns its valid size. limit is the valid
-// size if its successor states one, else -1.
-func readSegment(o *Options, n uint64, limit int64, replay func(string, int64, []byte) error) (int64, error) {
+// readSegment replays segment n and returns its valid size, and whether a torn
+// tail was left out. limit is the valid size if its successor states one, else
+// -1. With an error the size is that of the part before it.
+func readSegment(
+	o *Options, n uint64, limit int64, replay func(string, int64, []byte) error,
+) (size int64, torn bool, err error) {
 	name := path(o, n)
 	f, err := o.FS.Open(name)
 	if err != nil {
-		return 0, fmt.Errorf("open journal segment: %w", err)
+		return 0, false, fmt.Errorf("open journal segment: %w", err)
 	}
 	defer f.Close() //nolint:errcheck // read only
 	r := record.NewReader(&blockReader{f: f}, 0)
@@ -91,12 +96,12 @@ func readSegment(o *Options, n uint64, limit int64, replay func(string, int64, [
 		}
 		if err != nil {
 			if !record.IsInvalidRecord(err) && !errors.Is(err, io.ErrUnexpectedEOF) {
-				return 0, fmt.Errorf("read journal segment %s: %w", name, err)
+				return offset, false, fmt.Errorf("read journal segment %s: %w", name, err)
 			}
 			if limit >= 0 {
-				return 0, &CorruptError{name, offset, fmt.Sprintf("%d bytes must be valid", limit)}
+				return offset, false, &CorruptError{name, offset, fmt.Sprintf("%d bytes must be valid", limit)}
 			}
-			return offset, tornTail(o, name, offset, first || h.synced)
+			return offset, true, tornTail(o, name, offset, first || h.synced, h.salt)
 		}
 		if first {
 			h, err = parseHeader(rec)
@@ -104,17 +109,23 @@ func readSegment(o *Options, n uint64, limit int64, replay func(string, int64, [
 				err = fmt.Errorf("this is segment %d", h.number)
 			}
 			if err != nil {
-				return 0, &CorruptError{name, 0, err.Error()}
+				return 0, false, &CorruptError{name, 0, err.Error()}
 			}
-		} else if err := replay(name, offset, rec); err != nil {
-			return 0, err
+		} else {
+			body, ok := bytes.CutPrefix(rec, h.salt)
+			if !ok {
+				return offset, false, &CorruptError{name, offset, "this record is not of this segment"}
+			}
+			if err := replay(name, offset, body); err != nil {
+				return offset, false, err
+			}
 		}
 		offset = r.Offset()
 	}
 	if limit >= 0 && offset != limit {
-		return 0, &CorruptError{name, offset, fmt.Sprintf("the valid part ends here, but %d bytes must be valid", limit)}
+		return offset, false, &CorruptError{name, offset, fmt.Sprintf("the valid part ends here, but %d bytes must be valid", limit)}
 	}
-	return offset, nil
+	return offset, false, nil
 }
 
 // blockReader hides the other methods of a file from the record reader.
@@ -124,8 +135,8 @@ func (b *blockReader) Read(p []byte) (int, error) { return b.f.Read(p) }
 
 // tornTail decides whether damage behind offset in a last segment is a torn
 // tail (nil, and logged) or corruption.
-func tornTail(o *Options, name string, offset int64, synced bool) error {
-	more, hole, size, err := behind(o.FS, name, offset)
+func tornTail(o *Options, name string, offset int64, synced bool, salt []byte) error {
+	more, hole, size, err := behind(o.FS, name, offset, salt)
 	if err != nil {
 		return fmt.Errorf("read journal segment %s: %w", name, err)
 	}
@@ -149,7 +160,7 @@ const (
 
 // behind looks at what follows the damage after offset: whether a valid record
 // starts there, and whether the damage is a page of zeros.
-func behind(fs vfs.FS, name string, offset int64) (more, hole bool, size int64, err error) {
+func behind(fs vfs.FS, name string, offset int64, salt []byte) (more, hole bool, size int64, err error) {
 	f, err := fs.Open(name)
 	if err != nil {
 		return false, false, 0, err
@@ -160,18 +171,35 @@ func behind(fs vfs.FS, name string, offset int64) (more, hole bool, size int64, 
 		return false, false, 0, err
 	}
 	size = int64(len(data))
+	hole = zeroPage(data, firstInvalid(data, int(offset)))
 	// The record at offset itself is the damaged one; the next can start right
 	// behind its first byte, if the damage is in its length.
-	damaged := int(offset)
-	hole = zeroPage(data, damaged)
-	for at := damaged; at < len(data); {
+	for at := int(offset); at < len(data); {
 		end := min((at/blockSize+1)*blockSize, len(data))
-		if recordIn(data[at:end], at == damaged) {
+		if recordIn(data[at:end], at == int(offset), salt) >= 0 {
 			return true, hole, size, nil
 		}
 		at = end
 	}
 	return false, hole, size, nil
+}
+
+// firstInvalid follows the chunks of the record at an offset to the one that is
+// damaged, which may be some blocks on.
+func firstInvalid(data []byte, at int) int {
+	for at < len(data) {
+		end := min((at/blockSize+1)*blockSize, len(data))
+		typ, n := validChunk(data[at:end])
+		switch {
+		case typ != 0:
+			at += n
+		case end-at < chunkHeader: // padding
+			at = end
+		default:
+			return at
+		}
+	}
+	return at
 }
 
 // zeroPage reports whether the first damaged block has a page of only zeros.
@@ -186,11 +214,12 @@ func zeroPage(data []byte, offset int) bool {
 	return false
 }
 
-// recordIn reports whether a record starts in the rest of a block. Where the
-// chain of chunks is broken every byte may be a start: types and lengths that
-// make no sense are told apart quickly, and a wrong CRC can't match by chance
-// often enough to matter.
-func recordIn(rest []byte, skipFirst bool) bool {
+// recordIn finds the first record that starts in the rest of a block, -1 if none
+// does. Where the chain of chunks is broken every byte may be a start: types and
+// lengths that make no sense are told apart quickly, and a wrong CRC can't match
+// by chance often enough to matter. Without salt, as when the header is damaged,
+// any record counts.
+func recordIn(rest []byte, skipFirst bool, salt []byte) int {
 	at := 0
 	if skipFirst { // the record at the start is the damaged one
 		_, n := validChunk(rest)
@@ -199,15 +228,26 @@ func recordIn(rest []byte, skipFirst bool) bool {
 	for at < len(rest) {
 		typ, n := validChunk(rest[at:])
 		switch {
-		case typ == fullChunk || typ == firstChunk:
-			return true
+		case (typ == fullChunk || typ == firstChunk) && salted(rest[at+chunkHeader:at+n], salt, at+n == len(rest)):
+			return at
 		case typ != 0:
 			at += n
 		default:
 			at++
 		}
 	}
-	return false
+	return -1
+}
+
+// salted reports whether a record's first chunk starts with the salt. At the end
+// of a block it may hold only a part of it; one too short to tell anything from
+// chance is passed over.
+func salted(payload, salt []byte, atEnd bool) bool {
+	const enough = 4
+	if len(payload) >= len(salt) {
+		return bytes.HasPrefix(payload, salt)
+	}
+	return atEnd && len(payload) >= enough && bytes.HasPrefix(salt, payload)
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

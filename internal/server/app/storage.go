@@ -22,14 +22,9 @@ type openedStorage struct {
 	Run func(ctx context.Context) error
 }
 
-// openStorage is openStorageUntil without an end.
-func openStorage(cfg config.Config, log *zap.Logger) (openedStorage, error) {
-	return openStorageUntil(context.Background(), cfg, log)
-}
-
-// openStorageUntil picks the storage that the configuration asks for. It waits
-// for a database that is away until ctx ends.
-func openStorageUntil(ctx context.Context, cfg config.Config, log *zap.Logger) (openedStorage, error) {
+// openStorage picks the storage that the configuration asks for. It waits for a
+// database that is away until ctx ends.
+func openStorage(ctx context.Context, cfg config.Config, log *zap.Logger) (openedStorage, error) {
 	switch {
 	case cfg.DatabaseDSN != "":
 		log.Info("DATABASE_DSN is set: the state is in PostgreSQL, and no files are used")

@@ -11,17 +11,20 @@ import (
 
 // Config is how the server runs.
 type Config struct {
-	Address            string        // host:port to listen on
-	LogLevel           string        // debug, info, warn or error
-	StoreInterval      time.Duration // between snapshots; 0: sync before every answer
-	FileStoragePath    string        // empty: memory only
-	Restore            bool          // load the state at start
-	DatabaseDriver     string
-	DatabaseDSN        logger.Secret // set: the state is in PostgreSQL, and there are no files
-	Key                logger.Secret // of the signatures; empty: none
-	CPUProfileFile     string
-	CPUProfileDuration time.Duration
-	MemProfileFile     string
+	Address                string        // host:port to listen on
+	LogLevel               string        // debug, info, warn or error
+	StoreInterval          time.Duration // between snapshots; 0: sync before every answer
+	FileStoragePath        string        // empty: memory only
+	Restore                bool          // load the state at start
+	DatabaseDriver         string
+	DatabaseDSN            logger.Secret // set: the state is in PostgreSQL, and there are no files
+	DatabaseMaxConns       int
+	DatabaseTimeout        time.Duration // of a statement
+	DatabaseConnectTimeout time.Duration // of connecting, and of waiting for a free connection
+	Key                    logger.Secret // of the signatures; empty: none
+	CPUProfileFile         string
+	CPUProfileDuration     time.Duration
+	MemProfileFile         string
 }
 
 // settings declares every setting once: flags, variables, help and
@@ -37,6 +40,10 @@ type settings struct {
 	DatabaseDriver config.Var[string]        `group:"Database" flag:"database-driver" env:"DATABASE_DRIVER" help:"The driver for the database."`
 	DatabaseDSN    config.Var[logger.Secret] `group:"Database" flag:"database-dsn" short:"d" env:"DATABASE_DSN" help:"PostgreSQL that keeps the state, as postgres://user:password@host:5432/name. Prefer the variable: everybody on the machine sees flags."`
 
+	DatabaseMaxConns       config.Var[int]           `group:"Database" flag:"database-max-conns" env:"DATABASE_MAX_CONNS" help:"How many connections this server opens at most; all servers together need fewer than PostgreSQL's max_connections."`
+	DatabaseTimeout        config.Var[time.Duration] `group:"Database" flag:"database-timeout" env:"DATABASE_TIMEOUT" help:"How long a statement may take; a batch is one statement."`
+	DatabaseConnectTimeout config.Var[time.Duration] `group:"Database" flag:"database-connect-timeout" env:"DATABASE_CONNECT_TIMEOUT" help:"How long connecting may take, and how long a request waits for a connection that is free."`
+
 	Key config.Var[logger.Secret] `group:"Security" flag:"key" short:"k" env:"KEY" help:"Key of the HashSHA256 signatures; empty: none. Prefer the variable: everybody on the machine sees flags."`
 
 	config.Profiling
@@ -51,24 +58,32 @@ func defaults() *settings {
 		Restore:         config.Bool(true),
 		DatabaseDriver:  config.Choice("driver", "pgx", "pgx"),
 		DatabaseDSN:     config.Secret(),
-		Key:             config.Secret(),
-		Profiling:       config.DefaultProfiling(),
+
+		DatabaseMaxConns:       config.Int(10, 1, 1000),
+		DatabaseTimeout:        config.Seconds(30*time.Second, 100*time.Millisecond, time.Hour),
+		DatabaseConnectTimeout: config.Seconds(5*time.Second, 100*time.Millisecond, time.Hour),
+
+		Key:       config.Secret(),
+		Profiling: config.DefaultProfiling(),
 	}
 }
 
 func (s *settings) config() Config {
 	return Config{
-		Address:            s.Address.Value(),
-		LogLevel:           s.LogLevel.Value(),
-		StoreInterval:      s.StoreInterval.Value(),
-		FileStoragePath:    s.FileStoragePath.Value(),
-		Restore:            s.Restore.Value(),
-		DatabaseDriver:     s.DatabaseDriver.Value(),
-		DatabaseDSN:        s.DatabaseDSN.Value(),
-		Key:                s.Key.Value(),
-		CPUProfileFile:     s.CPUProfileFile.Value(),
-		CPUProfileDuration: s.CPUProfileDuration.Value(),
-		MemProfileFile:     s.MemProfileFile.Value(),
+		Address:                s.Address.Value(),
+		LogLevel:               s.LogLevel.Value(),
+		StoreInterval:          s.StoreInterval.Value(),
+		FileStoragePath:        s.FileStoragePath.Value(),
+		Restore:                s.Restore.Value(),
+		DatabaseDriver:         s.DatabaseDriver.Value(),
+		DatabaseDSN:            s.DatabaseDSN.Value(),
+		DatabaseMaxConns:       s.DatabaseMaxConns.Value(),
+		DatabaseTimeout:        s.DatabaseTimeout.Value(),
+		DatabaseConnectTimeout: s.DatabaseConnectTimeout.Value(),
+		Key:                    s.Key.Value(),
+		CPUProfileFile:         s.CPUProfileFile.Value(),
+		CPUProfileDuration:     s.CPUProfileDuration.Value(),
+		MemProfileFile:         s.MemProfileFile.Value(),
 	}
 }
 

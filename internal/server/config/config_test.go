@@ -39,15 +39,18 @@ func requireLine(t *testing.T, err error) {
 
 func TestDefault(t *testing.T) {
 	want := config.Config{
-		Address:            "localhost:8080",
-		LogLevel:           "info",
-		StoreInterval:      5 * time.Minute,
-		FileStoragePath:    "/tmp/metrics-db.json",
-		Restore:            true,
-		DatabaseDriver:     "pgx",
-		CPUProfileFile:     "./cpu.pprof",
-		CPUProfileDuration: 30 * time.Second,
-		MemProfileFile:     "./mem.pprof",
+		Address:                "localhost:8080",
+		LogLevel:               "info",
+		StoreInterval:          5 * time.Minute,
+		FileStoragePath:        "/tmp/metrics-db.json",
+		Restore:                true,
+		DatabaseDriver:         "pgx",
+		DatabaseMaxConns:       10,
+		DatabaseTimeout:        30 * time.Second,
+		DatabaseConnectTimeout: 5 * time.Second,
+		CPUProfileFile:         "./cpu.pprof",
+		CPUProfileDuration:     30 * time.Second,
+		MemProfileFile:         "./mem.pprof",
 	}
 	require.Equal(t, want, config.Default())
 	got, err := parse(nil)
@@ -75,6 +78,9 @@ var settings = []setting{
 	{"restore", "r", "RESTORE", "false", "true", "maybe", nil, func(c config.Config) any { return c.Restore }, false, true},
 	{"database-driver", "", "DATABASE_DRIVER", "pgx", "PGX", "mysql", nil, func(c config.Config) any { return c.DatabaseDriver }, "pgx", "pgx"},
 	{"database-dsn", "d", "DATABASE_DSN", "postgres://u:p@a/b", "postgres://u:p@c/d", "", nil, func(c config.Config) any { return c.DatabaseDSN }, logger.Secret("postgres://u:p@a/b"), logger.Secret("postgres://u:p@c/d")},
+	{"database-max-conns", "", "DATABASE_MAX_CONNS", "1", "20", "0", nil, func(c config.Config) any { return c.DatabaseMaxConns }, 1, 20},
+	{"database-timeout", "", "DATABASE_TIMEOUT", "2", "1m30s", "0", nil, func(c config.Config) any { return c.DatabaseTimeout }, 2 * time.Second, 90 * time.Second},
+	{"database-connect-timeout", "", "DATABASE_CONNECT_TIMEOUT", "0.5", "7s", "-1", nil, func(c config.Config) any { return c.DatabaseConnectTimeout }, 500 * time.Millisecond, 7 * time.Second},
 	{"key", "k", "KEY", "one", "two", "", nil, func(c config.Config) any { return c.Key }, logger.Secret("one"), logger.Secret("two")},
 	{"cpu-profile-file", "", "CPU_PROFILE_FILE", "/a", "/b", "", nil, func(c config.Config) any { return c.CPUProfileFile }, "/a", "/b"},
 	{"cpu-profile-duration", "", "CPU_PROFILE_DURATION", "5s", "1m", "0s", nil, func(c config.Config) any { return c.CPUProfileDuration }, 5 * time.Second, time.Minute},

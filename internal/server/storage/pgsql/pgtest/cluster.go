@@ -95,7 +95,7 @@ func programs() (string, error) {
 		return "", err
 	}
 	version := func(dir string) int {
-		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(dir))) //nolint:errcheck // no number: the oldest
+		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(dir))) // no number: the oldest
 		return n
 	}
 	slices.SortFunc(dirs, func(a, b string) int { return version(b) - version(a) })
@@ -122,7 +122,7 @@ func (c *cluster) dsn(database string) string {
 }
 
 func (c *cluster) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(c.bin, name), args...)
+	cmd := exec.CommandContext(context.Background(), filepath.Join(c.bin, name), args...)
 	cmd.Dir = c.dir
 	cmd.Env = []string{"PATH=" + c.bin, "LC_ALL=C", "TZ=UTC"} // no PG… variable of the caller
 	cmd.SysProcAttr = c.attr
@@ -170,7 +170,7 @@ func (c *cluster) start() error {
 	}
 	c.proc, c.gone = cmd.Process, gone
 	if err := waitReachable(c.dsn("postgres"), time.Minute, gone); err != nil {
-		text, _ := os.ReadFile(c.log()) //nolint:errcheck // there may be none
+		text, _ := os.ReadFile(c.log()) // there may be none
 		return fmt.Errorf("%w: %s", err, bytes.TrimSpace(text[max(0, len(text)-2000):]))
 	}
 	return nil
@@ -198,11 +198,18 @@ func (c *cluster) signal(how Mode) error {
 	}
 }
 
-func (c *cluster) remove() error {
-	var err error
+func (c *cluster) ended() bool {
 	select {
 	case <-c.gone:
+		return true
 	default:
+		return false
+	}
+}
+
+func (c *cluster) remove() error {
+	var err error
+	if !c.ended() {
 		err = c.signal(Immediate)
 	}
 	return errors.Join(err, os.RemoveAll(c.dir))
@@ -211,6 +218,9 @@ func (c *cluster) remove() error {
 // Halt stops the server until Resume.
 func (s *Server) Halt(t testing.TB, how Mode) {
 	t.Helper()
+	if s.local.ended() {
+		return
+	}
 	if err := s.local.signal(how); err != nil {
 		t.Fatalf("stop PostgreSQL: %v", err)
 	}
