@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -117,6 +118,45 @@ func TestSendsUntilStopped(t *testing.T) {
 		p.logs("agent stopped")
 		assert.NotContains(t, p.err.String(), "a-secret-key")
 		hs.Close()
+	}
+}
+
+// TestSpoolSurvivesKill: what an agent spooled before kill -9 is sent by the
+// next, and there is only one at a time.
+func TestSpoolSurvivesKill(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	first := start(t, "-a", "127.0.0.1:1", "--spool-dir", dir, "-r", "0.05", "-p", "0.05")
+	first.logs("the server takes no batches")
+	second := start(t, "-a", "127.0.0.1:1", "--spool-dir", dir)
+	assert.Equal(t, exitFailed, second.code())
+	assert.Contains(t, second.err.String(), "SPOOL_DIR "+dir)
+	require.Eventually(t, func() bool {
+		log, err := os.ReadFile(filepath.Join(dir, "00000001.log"))
+		return err == nil && len(log) > 20_000
+	}, 10*time.Second, time.Millisecond)
+	first.signal(syscall.SIGKILL)
+	first.code()
+
+	var mu sync.Mutex
+	var keys []string
+	hs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/updates/" {
+			mu.Lock()
+			keys = append(keys, r.Header.Get("Idempotency-Key"))
+			mu.Unlock()
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer hs.Close()
+	third := start(t, "-a", hs.URL, "--spool-dir", dir, "-r", "3600", "-m", "1")
+	third.logs("the spool holds batches from before")
+	require.Eventually(t, func() bool { mu.Lock(); defer mu.Unlock(); return len(keys) > 10 }, 10*time.Second, time.Millisecond)
+	third.signal(syscall.SIGTERM)
+	assert.Zero(t, third.code())
+	assert.Contains(t, third.err.String(), `"spooled_batches":0`)
+	producer, _, _ := strings.Cut(keys[0], "/")
+	for i, key := range keys {
+		assert.Equal(t, fmt.Sprintf(`%s/%d"`, producer, i+1), key)
 	}
 }
 

@@ -34,6 +34,20 @@ type Batch struct {
 // Errors: [ErrWindowFull] when [MaxAhead] batches wait already, else the first
 // metric that is malformed. No key is used up then.
 func (c *Client) NewBatch(metrics []request.Metric) (Batch, error) {
+	b, err := c.Encode(metrics)
+	if err != nil {
+		return Batch{}, err
+	}
+	if err := c.Number(&b); err != nil {
+		return Batch{}, err
+	}
+	return b, nil
+}
+
+// Encode is NewBatch without a key. The batch needs one before it is sent: that
+// of [Client.Number], or, from a program that numbers its batches itself because
+// it keeps them on disk, one of [Key].
+func (c *Client) Encode(metrics []request.Metric) (Batch, error) {
 	for i := range metrics {
 		if err := check(&metrics[i]); err != nil {
 			return Batch{}, fmt.Errorf("metric %d: %w", i, err)
@@ -53,12 +67,26 @@ func (c *Client) NewBatch(metrics []request.Metric) (Batch, error) {
 		}
 		b.ContentEncoding = "gzip"
 	}
+	return b, nil
+}
+
+// Number gives a batch the next key of this client. The error is
+// [ErrWindowFull] when [MaxAhead] batches wait already; no key is used up then.
+func (c *Client) Number(b *Batch) error {
 	seq, ok := c.window.take()
 	if !ok {
-		return Batch{}, ErrWindowFull
+		return ErrWindowFull
 	}
 	b.Key = c.keyPrefix + strconv.FormatUint(seq, 10) + `"`
-	return b, nil
+	return nil
+}
+
+// Key is the key of a producer's batch with a sequence, which must be at least
+// 1. Who makes keys this way keeps the promises that a Client keeps otherwise:
+// no key stands for two batches, ever, and none is sent that is [MaxAhead] or
+// more ahead of the producer's oldest batch that is not settled.
+func Key(producer string, sequence uint64) string {
+	return `"` + producer + "/" + strconv.FormatUint(sequence, 10) + `"`
 }
 
 // Discard tells that the batch will never be sent (again), so that it no longer

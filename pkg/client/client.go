@@ -20,6 +20,7 @@ import (
 	"github.com/gometheus/gometheus/pkg/request"
 	"github.com/gometheus/gometheus/pkg/response"
 	"github.com/gometheus/gometheus/pkg/retry"
+	"github.com/gometheus/gometheus/pkg/slice"
 )
 
 // maxAnswer bounds how much of a body is read: one metric or one problem.
@@ -47,6 +48,8 @@ type Result struct {
 	Replayed bool
 	// Attempts is how many tries it took, this one included.
 	Attempts int
+	// Date is what the server's clock said, zero if the answer doesn't tell.
+	Date time.Time
 }
 
 // New returns a client of the server at address: "host:port" or an http(s) URL,
@@ -104,10 +107,28 @@ func (c *Client) Close() {
 	}
 }
 
-// Push sends the metrics as one batch, each counted once, and retries as the
-// policy says. An error means it is unknown whether they count, unless it is an
-// [*Error] that is permanent: then they don't.
+// What Push puts into one batch at most: well below what a server takes.
+const (
+	pushMetrics = 10_000
+	pushBytes   = 4 << 20 // of JSON, roughly
+)
+
+// Push sends the metrics, each counted once, and retries as the policy says. Up
+// to 10,000 of ordinary size are one batch, which the server takes whole or not
+// at all; more are several, one after the other. An error means it is unknown
+// whether the batch that failed counts, unless it is an [*Error] that is
+// permanent: then it doesn't. Those before it count, those behind it were not
+// sent.
 func (c *Client) Push(ctx context.Context, metrics ...request.Metric) error {
+	for part := range slice.ChunkBy(metrics, pushMetrics, weight, pushBytes) {
+		if err := c.push(ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Client) push(ctx context.Context, metrics []request.Metric) error {
 	b, err := c.NewBatch(metrics)
 	if err != nil {
 		return err
@@ -115,6 +136,15 @@ func (c *Client) Push(ctx context.Context, metrics ...request.Metric) error {
 	defer c.Discard(b) // nobody else can send it again
 	_, err = c.Send(ctx, b)
 	return err
+}
+
+// weight is about how many bytes of JSON a metric makes.
+func weight(m request.Metric) int {
+	n := 100 + len(m.ID)
+	for name, value := range m.Labels {
+		n += 6 + len(name) + len(value)
+	}
+	return n
 }
 
 // Send sends the batch until the server accepts or refuses it, the retry policy
@@ -153,7 +183,7 @@ func (c *Client) Try(ctx context.Context, b Batch) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("send batch %s: %w", b.Key, err)
 	}
-	return Result{Replayed: header.Get(response.HeaderReplayed) == "true", Attempts: 1}, nil
+	return Result{Replayed: header.Get(response.HeaderReplayed) == "true", Attempts: 1, Date: dateOf(header)}, nil
 }
 
 // Value asks for one metric; typ is request.TypeGauge or request.TypeCounter. A
@@ -189,6 +219,16 @@ func (c *Client) Ping(ctx context.Context) error {
 		return fmt.Errorf("ping: %w", err)
 	}
 	return nil
+}
+
+// Date asks once what time it is at the server, to the second. It is zero if the
+// server doesn't tell or doesn't answer.
+func (c *Client) Date(ctx context.Context) time.Time {
+	header, _, err := c.do(ctx, http.MethodGet, "/ping", nil, nil, false)
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Date
+	}
+	return dateOf(header)
 }
 
 // do makes one request and reads its answer within the timeout. A status other

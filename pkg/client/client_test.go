@@ -118,7 +118,8 @@ func TestSendOnTheWire(t *testing.T) {
 
 	res, err := c.Send(t.Context(), b)
 	require.NoError(t, err)
-	assert.Equal(t, client.Result{Attempts: 1}, res)
+	assert.WithinDuration(t, time.Now(), res.Date, 5*time.Second)
+	assert.Equal(t, client.Result{Attempts: 1, Date: res.Date}, res)
 	require.Len(t, s.requests(), 1)
 	r := s.requests()[0]
 	assert.Equal(t, "POST /updates/", r.method+" "+r.path)
@@ -209,7 +210,7 @@ func TestLostAnswer(t *testing.T) {
 	require.NoError(t, err)
 	res, err := c.Send(t.Context(), b)
 	require.NoError(t, err)
-	assert.Equal(t, client.Result{Replayed: true, Attempts: 2}, res)
+	assert.Equal(t, client.Result{Replayed: true, Attempts: 2, Date: res.Date}, res)
 	assert.Equal(t, s.requests()[0].body, s.requests()[1].body)
 	assert.Equal(t, b.Key, s.requests()[1].header.Get(request.HeaderIdempotencyKey))
 }
@@ -325,7 +326,46 @@ func TestProblem(t *testing.T) {
 	err = c.Push(t.Context(), request.Counter("c", 1))
 	e, ok = errors.AsType[*client.Error](err)
 	require.True(t, ok)
-	assert.Equal(t, client.Error{Status: 403, Problem: response.Problem{Status: 403}}, *e)
+	assert.False(t, e.Date.IsZero())
+	assert.Equal(t, client.Error{Status: 403, Problem: response.Problem{Status: 403}, Date: e.Date}, *e)
+}
+
+// TestPushSplits: what is too much for one batch goes in several, in order, and
+// all of it.
+func TestPushSplits(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, _ int) { w.WriteHeader(http.StatusNoContent) })
+	c := newClient(t, s.URL, client.WithGzip(false))
+	metrics := make([]request.Metric, 25_000)
+	for i := range metrics {
+		metrics[i] = request.Counter(fmt.Sprint("c", i), int64(i))
+	}
+	heavy := request.Counter("heavy", 1).With(map[string]string{"a": strings.Repeat("x", 3<<20)})
+	require.NoError(t, c.Push(t.Context(), append(metrics, heavy, heavy)...))
+	require.NoError(t, c.Push(t.Context()))
+	var sizes []int
+	next := 0
+	for _, r := range s.requests() {
+		var got []request.Metric
+		require.NoError(t, json.Unmarshal(r.body, &got))
+		sizes = append(sizes, len(got))
+		for _, m := range got {
+			if m.ID != "heavy" {
+				require.Equal(t, fmt.Sprint("c", next), m.ID)
+				next++
+			}
+		}
+	}
+	require.Equal(t, 25_000, next)
+	require.Equal(t, []int{10_000, 10_000, 5_001, 1}, sizes)
+}
+
+// TestBareBadRequestIsNotFinal: what net/http answers when the connection let
+// only a part of the header through says nothing of the batch.
+func TestBareBadRequestIsNotFinal(t *testing.T) {
+	require.False(t, (&client.Error{Status: 400}).Permanent())
+	require.True(t, (&client.Error{Status: 400, Problem: response.Problem{Code: "invalid"}}).Permanent())
+	require.True(t, (&client.Error{Status: 400, Date: time.Now()}).Permanent())
+	require.True(t, (&client.Error{Status: 404}).Permanent())
 }
 
 func TestValue(t *testing.T) {
@@ -457,6 +497,24 @@ func TestWindow(t *testing.T) {
 	_, err = c.NewBatch(metrics)
 	require.NoError(t, err)
 	full()
+}
+
+// TestKeysOfOnesOwn: a batch with a key that the client didn't give out goes over
+// the wire as it is and takes no place among the client's own.
+func TestKeysOfOnesOwn(t *testing.T) {
+	s := serve(t, status(204))
+	c := newClient(t, s.URL, client.WithProducer("me"))
+	b, err := c.Encode([]request.Metric{request.Counter("c", 1)})
+	require.NoError(t, err)
+	require.Empty(t, b.Key)
+	for i := range client.MaxAhead + 1 {
+		b.Key = client.Key("disk-1", uint64(i+1))
+		_, err := c.Try(t.Context(), b)
+		require.NoError(t, err)
+	}
+	require.Equal(t, `"disk-1/1025"`, s.requests()[client.MaxAhead].header.Get(request.HeaderIdempotencyKey))
+	require.NoError(t, c.Number(&b))
+	require.Equal(t, `"me/1"`, b.Key)
 }
 
 func TestPushGivesUpItsBatch(t *testing.T) {

@@ -18,7 +18,8 @@
 //
 // A [Batch] is plain data: a program that must not lose increments when it is
 // killed writes it to disk before it sends it, and sends it again after a
-// restart, from any client.
+// restart, from any client. One that keeps many of them there numbers them
+// itself, with [Client.Encode] and [Key].
 //
 // The server remembers [MaxAhead] batches of a producer. A client therefore
 // never gives out a key that far ahead of its oldest batch that is neither

@@ -33,6 +33,8 @@ type Error struct {
 	// RetryAfter is how long the server asks to wait, zero if it doesn't. It is
 	// already bounded by the client's maximum.
 	RetryAfter time.Duration
+	// Date is what the server's clock said, zero if the answer doesn't tell.
+	Date time.Time
 }
 
 // Error is one line: the status, the reason, and the first offending element.
@@ -56,19 +58,23 @@ func (e *Error) Error() string {
 }
 
 // Permanent reports whether the same request would always be refused: a 4xx
-// other than 408, 425 and 429. Anything else may be the way to the server
-// (redirects of a captive portal, for instance) and is worth another try.
+// other than 408, 425 and 429, and other than a 400 without a date: Go's server
+// answers so, before any handler, to a request of whose header the connection
+// let only a part through. Anything else may be the way to the server (redirects
+// of a captive portal, for instance) and is worth another try.
 func (e *Error) Permanent() bool {
 	switch e.Status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return false
+	case http.StatusBadRequest:
+		return e.Problem.Code != "" || !e.Date.IsZero()
 	}
 	return e.Status >= 400 && e.Status < 500
 }
 
 // newError makes the Error of an answer whose body may be cut or anything.
 func newError(status int, header http.Header, body []byte, maxWait time.Duration) *Error {
-	e := &Error{Status: status, RetryAfter: retryAfter(header.Get("Retry-After"), time.Now(), maxWait)}
+	e := &Error{Status: status, RetryAfter: retryAfter(header.Get("Retry-After"), time.Now(), maxWait), Date: dateOf(header)}
 	if t, _, err := mime.ParseMediaType(header.Get("Content-Type")); err == nil && t == response.ContentTypeProblem {
 		if json.Unmarshal(body, &e.Problem) != nil {
 			e.Problem = response.Problem{}
@@ -76,6 +82,12 @@ func newError(status int, header http.Header, body []byte, maxWait time.Duration
 	}
 	e.Problem.Status = status
 	return e
+}
+
+// dateOf is the time in the Date header, zero if there is none that can be read.
+func dateOf(header http.Header) time.Time {
+	date, _ := http.ParseTime(header.Get("Date")) // zero with an error
+	return date
 }
 
 // retryAfter reads both forms of the header, seconds and date (RFC 9110,

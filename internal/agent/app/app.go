@@ -7,21 +7,27 @@
 //	report  buffer → seal → outbox       every ReportInterval, the first time after the first poll
 //	send    outbox → client → server     as soon as a batch is there, RateLimit at once
 //
-// The loops know nothing of each other's pace. What the server can't take yet
-// waits in the buffer, where the oldest gauge samples go when there is no room
-// and increments are added together. Sealing gives a batch its key and its
-// bytes, for good; so a batch is sealed only when the outbox has room for it or
-// next will, and what has once been sent is never merged or split again. The
-// outbox holds at most as many batches as can be on their way, and with the one
-// in the report loop's hand they are at most client.MaxAhead.
+// The loops know nothing of each other's pace. Sealing gives a batch its key and
+// its bytes, for good; what has once been sent is never merged or split again.
+//
+// Without a spool, what the server can't take yet waits in the buffer, where the
+// oldest gauge samples go when there is no room and increments are added
+// together. A batch is sealed only when the outbox has room for it or next will.
+// The outbox holds at most as many batches as can be on their way, and with the
+// one in the report loop's hand they are at most client.MaxAhead.
+//
+// With a spool everything is sealed at each report, into the spool, whatever the
+// server does. While the spool takes nothing, because it is full or its disk
+// fails, gauge samples go and increments wait in the buffer, added together.
 //
 // # Stopping
 //
 // When ctx ends, polling ends after the poll under way. Then everything in the
 // buffer is sealed, pauses between tries are cut short, and sending goes on until
-// all is delivered or ShutdownTimeout is over. What is left then is given up,
-// counted and logged. Run returns after everything it started has ended, except
-// collectors that don't heed their context.
+// all is delivered or ShutdownTimeout is over. What is left then stays in the
+// spool, or, without one, is given up, counted and logged. Run returns after
+// everything it started has ended, except collectors that don't heed their
+// context.
 package app
 
 import (
@@ -35,6 +41,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/zap"
 
 	"github.com/gometheus/gometheus/internal/agent/buffer"
@@ -43,6 +50,7 @@ import (
 	"github.com/gometheus/gometheus/internal/agent/collector/random"
 	"github.com/gometheus/gometheus/internal/agent/collector/runtime"
 	"github.com/gometheus/gometheus/internal/agent/config"
+	"github.com/gometheus/gometheus/internal/agent/spool"
 	"github.com/gometheus/gometheus/internal/common/buildinfo"
 	"github.com/gometheus/gometheus/internal/common/logger"
 	"github.com/gometheus/gometheus/internal/common/metric"
@@ -74,6 +82,10 @@ type Options struct {
 	BufferSize int
 	// ShutdownTimeout is how long sending goes on after ctx ended; 0 means 5 s.
 	ShutdownTimeout time.Duration
+	// FS holds the spool; nil means the file system of this machine.
+	FS vfs.FS
+	// Wall is the wall clock, which may jump; nil means time.Now.
+	Wall func() time.Time
 }
 
 // agent is the parts that the loops share.
@@ -83,16 +95,20 @@ type agent struct {
 	group  *collector.Group
 	buffer *buffer.Buffer
 	outbox outbox
+	spool  *spool.Spool  // in outbox; nil without a disk
+	maxAge time.Duration // of a batch
 	client *client.Client
+	skew   skew
 	stats  stats
 
-	// inHand is a batch that is sealed and not yet in the outbox. It belongs to
-	// the report loop, and to Run after that has ended.
-	inHand *sealed
+	// inHand is what is encoded and not yet in the outbox. It belongs to the report
+	// loop, and to Run after that has ended.
+	inHand handful
 
 	away     condition // the server doesn't take batches
 	refusing condition // it takes them and refuses what they hold
 	full     condition // samples go because the buffer is full
+	stuck    condition // the spool takes nothing
 }
 
 // Run is the agent. It returns nil when ctx has ended and everything is stopped,
@@ -102,10 +118,11 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, o Options) err
 	if err != nil {
 		return fmt.Errorf("start the agent: %w", err)
 	}
-	defer a.client.Close()
+	defer a.close()
 	log.Info("agent started",
 		zap.String("version", buildinfo.Read().Version),
 		zap.String("server", logger.RedactDSN(cfg.ServerURL())),
+		zap.String("spool", cfg.SpoolDir),
 		zap.Duration("poll_interval", cfg.PollInterval),
 		zap.Duration("report_interval", cfg.ReportInterval))
 
@@ -157,20 +174,54 @@ func newAgent(cfg config.Config, log *zap.Logger, o Options) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &agent{
+	wall := o.Wall
+	if wall == nil {
+		wall = time.Now
+	}
+	a := &agent{
 		cfg: cfg,
 		log: log,
 		group: collector.NewGroup(collector.Options{
 			// Half the interval, so that one slow collector doesn't delay the next poll.
 			Timeout: min(max(cfg.PollInterval/2, shortestCollect), longestCollect),
 			Labels:  labels,
+			Now:     wall,
 			Log:     log,
 		}, o.Collectors...),
 		buffer: buffer.New(cmp.Or(o.BufferSize, defaultBuffer)),
-		outbox: newMemory(min(cfg.RateLimit, client.MaxAhead-1)),
+		maxAge: maxAge,
 		client: c,
+		skew:   skew{wall: wall, log: log},
 		stats:  stats{start: time.Now()},
-	}, nil
+	}
+	if cfg.SpoolDir == "" {
+		a.outbox = newMemory(min(cfg.RateLimit, client.MaxAhead-1), c)
+		return a, nil
+	}
+	fs := o.FS
+	if fs == nil {
+		fs = vfs.Default
+	}
+	a.spool, err = spool.Open(spool.Options{
+		FS: fs, Dir: cfg.SpoolDir, MaxSize: cfg.SpoolMaxSize, MaxAge: cfg.SpoolMaxAge, Wall: wall, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.maxAge = cfg.SpoolMaxAge
+	a.outbox = disk{a.spool, fs.PathJoin(cfg.SpoolDir, "dead")}
+	return a, nil
+}
+
+// close closes what newAgent opened.
+func (a *agent) close() {
+	a.client.Close()
+	if a.spool == nil {
+		return
+	}
+	if err := a.spool.Close(); err != nil {
+		a.log.Error("close the spool", zap.Error(err))
+	}
 }
 
 // labelSet is the configured labels as the model has them.

@@ -13,6 +13,11 @@ import (
 // poll collects every PollInterval, at once for the first time, and closes
 // polled when the first samples are in the buffer.
 func (a *agent) poll(ctx context.Context, polled chan<- struct{}) {
+	// Else a clock that is far off would cost the first batch. Who doesn't answer
+	// quickly is asked no more.
+	asking, cancel := context.WithTimeout(ctx, time.Second)
+	a.skew.heard(a.client.Date(asking))
+	cancel()
 	first := true
 	for range generator.Ticks(ctx, a.cfg.PollInterval, true) {
 		a.add(a.group.Collect(ctx))
@@ -25,6 +30,7 @@ func (a *agent) poll(ctx context.Context, polled chan<- struct{}) {
 
 // add puts the metrics into the buffer and notes whether it is full.
 func (a *agent) add(metrics []metric.Metric) {
+	a.skew.correct(metrics)
 	dropped := a.buffer.Add(metrics)
 	switch {
 	case dropped > 0:

@@ -2,15 +2,17 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/gometheus/gometheus/internal/common/metric"
+	"github.com/gometheus/gometheus/pkg/client"
 	"github.com/gometheus/gometheus/pkg/generator"
 	"github.com/gometheus/gometheus/pkg/request"
+	"github.com/gometheus/gometheus/pkg/slice"
 )
 
 // report hands what the buffer holds over to the senders every ReportInterval.
@@ -27,43 +29,90 @@ func (a *agent) report(ctx context.Context, polled <-chan struct{}) {
 	}
 }
 
-// flush seals what the buffer holds now and pushes it into the outbox, as fast
-// as that has room. What a poll adds meanwhile waits for the next flush, else
-// each poll would make a small batch of its own. A batch that didn't get in
-// stays in hand for the next flush.
+// handful is encoded batches and, side by side, what they were made of.
+type handful struct {
+	batches []client.Batch
+	metrics [][]metric.Metric
+}
+
+// groupBytes is how large a handful gets, or little more.
+const groupBytes = 256 << 10
+
+// flush encodes what the buffer holds now and puts it into the outbox, as fast
+// as that takes it. What a poll adds meanwhile waits for the next flush, else
+// each poll would make a small batch of its own. Batches that didn't get in stay
+// in hand for the next flush; but those that a spool refuses are taken apart, so
+// that increments go on to add up.
 func (a *agent) flush(ctx context.Context) error {
-	for left := a.buffer.Len(); a.inHand != nil || left > 0; {
-		if a.inHand == nil {
-			metrics := a.buffer.Take(min(a.cfg.BatchSize, left))
-			if len(metrics) == 0 {
+	for left := a.buffer.Len(); len(a.inHand.batches) > 0 || left > 0; {
+		if len(a.inHand.batches) == 0 {
+			taken := a.fill(left)
+			if taken == 0 {
 				return nil // samples had to go meanwhile
 			}
-			left -= len(metrics)
-			s, err := a.seal(metrics)
-			if err != nil {
-				// Neither the metrics, which the Group has checked, nor the window, which
-				// the outbox bounds, can cause this.
-				a.stats.refused.add(len(metrics))
-				a.log.Error("metrics are lost", zap.Error(err), zap.Int("metrics", len(metrics)))
+			left -= taken
+			if len(a.inHand.batches) == 0 {
 				continue
 			}
-			a.inHand = &s
 		}
-		if err := a.outbox.Push(ctx, *a.inHand); err != nil {
-			return fmt.Errorf("push batch %s: %w", a.inHand.Key, err)
+		switch err := a.outbox.Put(ctx, a.inHand.batches); {
+		case errors.Is(err, errNotKept):
+			a.takeBack(err)
+			return nil
+		case err != nil:
+			return fmt.Errorf("put batches into the outbox: %w", err)
 		}
-		a.inHand = nil
+		a.inHand = handful{}
+		a.taken()
 	}
 	return nil
 }
 
-// seal makes a batch of the metrics.
-func (a *agent) seal(metrics []metric.Metric) (sealed, error) {
-	b, err := a.client.NewBatch(toRequest(metrics))
-	if err != nil {
-		return sealed{}, fmt.Errorf("seal a batch: %w", err)
+// fill takes the hand full of at most left metrics and returns how many left the
+// buffer.
+func (a *agent) fill(left int) (taken int) {
+	h := &a.inHand
+	for size := 0; taken < left && len(h.batches) < a.outbox.Group() && size < groupBytes; {
+		metrics := a.buffer.Take(min(a.cfg.BatchSize, left-taken))
+		if len(metrics) == 0 {
+			break
+		}
+		taken += len(metrics)
+		b, err := a.client.Encode(toRequest(metrics))
+		if err != nil { // the Group has checked them, so it doesn't happen
+			a.stats.refused.add(len(metrics))
+			a.log.Error("metrics are lost", zap.Error(err), zap.Int("metrics", len(metrics)))
+			continue
+		}
+		h.batches = append(h.batches, b)
+		h.metrics = append(h.metrics, metrics)
+		size += len(b.Body)
 	}
-	return sealed{Batch: b, at: time.Now()}, nil
+	return taken
+}
+
+// takeBack empties the hand: increments return to the buffer, where they add up
+// until the spool has room, gauge samples go.
+func (a *agent) takeBack(err error) {
+	dropped := 0
+	for _, metrics := range a.inHand.metrics {
+		increments, samples := slice.Partition(metrics, func(m metric.Metric) bool { return m.Kind == metric.Counter })
+		dropped += len(samples)
+		a.buffer.Add(increments)
+	}
+	a.inHand = handful{}
+	a.stats.unspooled.Add(int64(dropped))
+	if first := a.stuck.enter(max(dropped, 1)); first {
+		a.log.Error("the spool takes nothing: gauge samples go, increments are kept in memory", zap.Error(err))
+	}
+}
+
+// taken notes that the outbox took something.
+func (a *agent) taken() {
+	if since, n := a.stuck.leave(); n > 0 {
+		a.log.Info("the spool takes samples again",
+			zap.Int("dropped_samples", n), zap.Duration("stuck_for", round(since)))
+	}
 }
 
 // toRequest is the metrics as the client takes them. Neighbours with the same

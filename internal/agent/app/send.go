@@ -8,16 +8,18 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/gometheus/gometheus/internal/agent/config"
 	"github.com/gometheus/gometheus/pkg/client"
 	"github.com/gometheus/gometheus/pkg/retry"
 	"github.com/gometheus/gometheus/pkg/semaphore"
 )
 
-// maxAge is how long a batch is tried: the server forgets after it which batches
-// of a silent producer it has, and would count a repetition twice.
-const maxAge = 7 * 24 * time.Hour
+// maxAge is how long a batch in memory is tried, and the longest SPOOL_MAX_AGE:
+// the server forgets after it which batches of a silent producer it has, and
+// would count a repetition twice.
+const maxAge = config.LongestAge
 
-// errExpired is the cause of the end of a batch older than maxAge.
+// errExpired is the cause of the end of a batch that got too old.
 var errExpired = errors.New("the batch is too old to be sent again")
 
 // send leases batches and delivers them, RateLimit at once, until the outbox is
@@ -46,7 +48,7 @@ func (a *agent) send(soft, hard context.Context) {
 // deliver settles one lease.
 func (a *agent) deliver(soft, hard context.Context, l lease) {
 	s := l.Batch()
-	ctx, cancel := context.WithDeadlineCause(hard, s.at.Add(maxAge), errExpired)
+	ctx, cancel := context.WithDeadlineCause(hard, s.at.Add(a.maxAge), errExpired)
 	defer cancel()
 
 	// The end of soft cuts a pause short but no request under way: its answer may
@@ -65,13 +67,11 @@ func (a *agent) deliver(soft, hard context.Context, l lease) {
 		a.accepted(s, res)
 		l.Ack()
 	case !undecided(err):
-		a.refused(s, err)
-		l.Ack()
+		a.refused(s, l, err)
 	case errors.Is(context.Cause(ctx), errExpired):
 		a.stats.expired.add(s.Count)
 		a.log.Error("a batch is lost", zap.Error(errExpired), zap.String("key", s.Key), zap.Int("metrics", s.Count))
-		a.client.Discard(s.Batch)
-		l.Ack()
+		l.Expire()
 	default:
 		l.Nack()
 	}
@@ -129,6 +129,7 @@ func (a *agent) answered() {
 
 func (a *agent) accepted(s sealed, res client.Result) {
 	a.answered()
+	a.skew.heard(res.Date)
 	a.stats.sent.add(s.Count)
 	if res.Replayed {
 		a.stats.replayed.add(s.Count)
@@ -140,12 +141,22 @@ func (a *agent) accepted(s sealed, res client.Result) {
 }
 
 // refused gives up a batch that the server will never take.
-func (a *agent) refused(s sealed, err error) {
+func (a *agent) refused(s sealed, l lease, err error) {
 	a.answered()
 	a.stats.refused.add(s.Count)
-	if first := a.refusing.enter(1); first {
-		a.log.Error("the server refuses batches, which are lost", zap.Error(err), zap.Int("metrics", s.Count))
-		return
+	why, _ := errors.AsType[*client.Error](err) // or it would be undecided
+	a.skew.heard(why.Date)
+	where, failure := l.Refuse(why)
+	if failure != nil {
+		a.log.Error("a refused batch can't be kept among the dead letters", zap.Error(failure), zap.String("key", s.Key))
 	}
-	a.log.Debug("batch refused", zap.Error(err), zap.Int("metrics", s.Count))
+	switch first := a.refusing.enter(1); {
+	case first && where != "":
+		a.log.Error("the server refuses batches, which are kept as dead letters", zap.Error(err),
+			zap.Int("metrics", s.Count), zap.String("folder", where))
+	case first:
+		a.log.Error("the server refuses batches, which are lost", zap.Error(err), zap.Int("metrics", s.Count))
+	default:
+		a.log.Debug("batch refused", zap.Error(err), zap.Int("metrics", s.Count))
+	}
 }

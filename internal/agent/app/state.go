@@ -46,7 +46,9 @@ type stats struct {
 	sent     tally // accepted, replayed ones included
 	replayed tally // had been applied by an earlier try
 	refused  tally // refused for good
-	expired  tally // older than maxAge
+	expired  tally // got too old on their way
+
+	unspooled atomic.Int64 // gauge samples that a spool had no room for
 
 	start  time.Time    // so that jumps of the clock don't matter
 	answer atomic.Int64 // when the server last decided on a batch, since start
@@ -69,18 +71,27 @@ func (t *tally) add(metrics int) {
 
 // summary logs what became of everything. All loops have ended.
 func (a *agent) summary() {
-	var given tally
-	if a.inHand != nil {
-		given.add(a.inHand.Count)
+	batches, metrics, kept := a.outbox.Left()
+	var givenUp, spooled [2]int64
+	if kept {
+		spooled = [2]int64{batches, metrics}
+	} else {
+		givenUp = [2]int64{batches, metrics}
 	}
-	for _, s := range a.outbox.Rest() {
-		given.add(s.Count)
+	for i := range a.inHand.batches {
+		givenUp[0]++
+		givenUp[1] += int64(a.inHand.batches[i].Count)
 	}
-	waiting := int64(a.buffer.Len()) // never sealed
-	lost := given.metrics.Load() + waiting
+	givenUp[1] += int64(a.buffer.Len()) // never sealed
+
+	expired, lost := a.stats.expired.metrics.Load(), int64(0)
+	if a.spool != nil {
+		s := a.spool.Stats()
+		expired, lost = s.ExpiredMetrics, s.LostBatches
+	}
 
 	log := a.log.Info
-	if lost > 0 {
+	if givenUp[1] > 0 {
 		log = a.log.Warn
 	}
 	log("agent stopped",
@@ -88,8 +99,11 @@ func (a *agent) summary() {
 		zap.Int64("sent_metrics", a.stats.sent.metrics.Load()),
 		zap.Int64("replayed_batches", a.stats.replayed.batches.Load()),
 		zap.Int64("refused_metrics", a.stats.refused.metrics.Load()),
-		zap.Int64("expired_metrics", a.stats.expired.metrics.Load()),
-		zap.Uint64("dropped_samples", a.buffer.Dropped()),
-		zap.Int64("given_up_batches", given.batches.Load()),
-		zap.Int64("given_up_metrics", lost))
+		zap.Int64("expired_metrics", expired),
+		zap.Int64("dropped_samples", int64(a.buffer.Dropped())+a.stats.unspooled.Load()),
+		zap.Int64("given_up_batches", givenUp[0]),
+		zap.Int64("given_up_metrics", givenUp[1]),
+		zap.Int64("spooled_batches", spooled[0]),
+		zap.Int64("spooled_metrics", spooled[1]),
+		zap.Int64("unreadable_batches", lost))
 }

@@ -29,6 +29,7 @@ type Group struct {
 	labels  metric.Labels
 	limits  metric.Limits
 	timeout time.Duration
+	now     func() time.Time
 	log     *zap.Logger
 }
 
@@ -38,6 +39,8 @@ type Options struct {
 	Timeout time.Duration
 	// Labels are given to every metric. A label the metric brings itself wins.
 	Labels metric.Labels
+	// Now is the wall clock that the collectors look at; nil means time.Now.
+	Now func() time.Time
 	// Log hears of collectors that begin or cease to fail.
 	Log *zap.Logger
 }
@@ -71,7 +74,10 @@ var errTimeout = errors.New("no answer in time")
 
 // NewGroup returns the group of the collectors.
 func NewGroup(o Options, collectors ...Collector) *Group {
-	g := &Group{labels: o.Labels, limits: metric.DefaultLimits(), timeout: o.Timeout, log: o.Log}
+	g := &Group{labels: o.Labels, limits: metric.DefaultLimits(), timeout: o.Timeout, now: o.Now, log: o.Log}
+	if g.now == nil {
+		g.now = time.Now
+	}
 	for _, c := range collectors {
 		g.sources = append(g.sources, &source{Collector: c, result: make(chan result, 1)})
 	}
@@ -172,7 +178,7 @@ func (s *source) late() (result, bool) {
 // cost the whole batch.
 func (g *Group) take(out []metric.Metric, s *source, r result) []metric.Metric {
 	s.running = false
-	now, bad := time.Now().UnixMilli(), error(nil)
+	now, bad := g.now().UnixMilli(), error(nil)
 	for i := range r.metrics {
 		m := &r.metrics[i]
 		m.Labels = merge(m.Labels, g.labels)

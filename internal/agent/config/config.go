@@ -15,6 +15,10 @@ import (
 // batches of a producer, so no more of them may be on their way.
 const MaxRateLimit = 1024
 
+// LongestAge is the longest SPOOL_MAX_AGE: the server forgets after it which
+// batches of a silent producer it has.
+const LongestAge = 7 * 24 * time.Hour
+
 // Config is how the agent runs.
 type Config struct {
 	Address            string        // of the server: host:port, or an http or https URL; see ServerURL
@@ -24,6 +28,9 @@ type Config struct {
 	BatchSize          int           // metrics of one request, at most
 	Key                logger.Secret // of the signatures; empty: none
 	RateLimit          int           // requests on their way at once, at most
+	SpoolDir           string        // of the queue on disk; empty: memory only
+	SpoolMaxSize       int64         // of its files, in bytes
+	SpoolMaxAge        time.Duration // of a batch
 	CPUProfileFile     string
 	CPUProfileDuration time.Duration
 	MemProfileFile     string
@@ -54,13 +61,17 @@ type settings struct {
 	BatchSize      config.Var[int]           `group:"Sending" flag:"batch-size" short:"b" env:"BATCH_SIZE" help:"How many metrics a request has at most."`
 	RateLimit      config.Var[int]           `group:"Sending" flag:"rate-limit" short:"m" env:"RATE_LIMIT" help:"How many requests are on their way at once at most."`
 
+	SpoolDir     config.Var[string]        `group:"Spool" flag:"spool-dir" env:"SPOOL_DIR" help:"The folder of the queue on disk, which keeps what the server doesn't have yet through kills and power cuts; empty: in memory only. One agent at a time uses it, and it must not be copied."`
+	SpoolMaxSize config.Var[int64]         `group:"Spool" flag:"spool-max-size" env:"SPOOL_MAX_SIZE" help:"How large the queue on disk gets. Then gauge samples are dropped and increments wait in memory."`
+	SpoolMaxAge  config.Var[time.Duration] `group:"Spool" flag:"spool-max-age" env:"SPOOL_MAX_AGE" default:"168h" help:"How long a batch waits on disk before it is dropped."`
+
 	Key config.Var[logger.Secret] `group:"Security" flag:"key" short:"k" env:"KEY" help:"Key of the HashSHA256 signatures; empty: none. Prefer the variable: everybody on the machine sees flags."`
 
 	config.Profiling
 }
 
 func defaults() *settings {
-	const longest = 7 * 24 * time.Hour // the agent drops what is older
+	const longest = LongestAge // the agent drops what is older
 	return &settings{
 		Address:        config.Server("localhost:8080"),
 		LogLevel:       config.Level("info"),
@@ -69,6 +80,9 @@ func defaults() *settings {
 		ReportInterval: config.Seconds(10*time.Second, time.Millisecond, longest),
 		BatchSize:      config.Int(200, 1, 100_000),
 		RateLimit:      config.Int(10, 1, MaxRateLimit),
+		SpoolDir:       config.PathOrEmpty(""),
+		SpoolMaxSize:   config.Size(512<<20, 1<<20, 1<<50),
+		SpoolMaxAge:    config.Seconds(LongestAge, time.Second, LongestAge),
 		Key:            config.Secret(),
 		Profiling:      config.DefaultProfiling(),
 	}
@@ -92,6 +106,9 @@ func (s *settings) config() Config {
 		BatchSize:          s.BatchSize.Value(),
 		Key:                s.Key.Value(),
 		RateLimit:          s.RateLimit.Value(),
+		SpoolDir:           s.SpoolDir.Value(),
+		SpoolMaxSize:       s.SpoolMaxSize.Value(),
+		SpoolMaxAge:        s.SpoolMaxAge.Value(),
 		CPUProfileFile:     s.CPUProfileFile.Value(),
 		CPUProfileDuration: s.CPUProfileDuration.Value(),
 		MemProfileFile:     s.MemProfileFile.Value(),

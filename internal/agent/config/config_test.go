@@ -47,6 +47,8 @@ func TestDefault(t *testing.T) {
 		ReportInterval:     10 * time.Second,
 		BatchSize:          200,
 		RateLimit:          10,
+		SpoolMaxSize:       512 << 20,
+		SpoolMaxAge:        7 * 24 * time.Hour,
 		CPUProfileFile:     "./cpu.pprof",
 		CPUProfileDuration: 30 * time.Second,
 		MemProfileFile:     "./mem.pprof",
@@ -78,6 +80,9 @@ var settings = []setting{
 	{"report-interval", "r", "REPORT_INTERVAL", "5", "1500ms", "-1", nil, func(c config.Config) any { return c.ReportInterval }, 5 * time.Second, 1500 * time.Millisecond},
 	{"batch-size", "b", "BATCH_SIZE", "1", "100000", "100001", nil, func(c config.Config) any { return c.BatchSize }, 1, 100_000},
 	{"rate-limit", "m", "RATE_LIMIT", "1", "1024", "0", nil, func(c config.Config) any { return c.RateLimit }, 1, 1024},
+	{"spool-dir", "", "SPOOL_DIR", "/var/spool/a", "b", "", "", func(c config.Config) any { return c.SpoolDir }, "/var/spool/a", "b"},
+	{"spool-max-size", "", "SPOOL_MAX_SIZE", "1GiB", "1048576", "1MB", nil, func(c config.Config) any { return c.SpoolMaxSize }, int64(1 << 30), int64(1 << 20)},
+	{"spool-max-age", "", "SPOOL_MAX_AGE", "3600", "36h", "169h", nil, func(c config.Config) any { return c.SpoolMaxAge }, time.Hour, 36 * time.Hour},
 	{"key", "k", "KEY", "one", "two", "", nil, func(c config.Config) any { return c.Key }, logger.Secret("one"), logger.Secret("two")},
 	{"cpu-profile-file", "", "CPU_PROFILE_FILE", "/a", "/b", "", nil, func(c config.Config) any { return c.CPUProfileFile }, "/a", "/b"},
 	{"cpu-profile-duration", "", "CPU_PROFILE_DURATION", "5s", "1m", "0s", nil, func(c config.Config) any { return c.CPUProfileDuration }, 5 * time.Second, time.Minute},
@@ -225,6 +230,8 @@ func FuzzParse(f *testing.F) {
 			require.Positive(t, got.ReportInterval)
 			require.Positive(t, got.BatchSize)
 			require.Positive(t, got.RateLimit)
+			require.Positive(t, got.SpoolMaxSize)
+			require.Positive(t, got.SpoolMaxAge)
 			require.NotEmpty(t, got.Address)
 		case errors.Is(err, common.ErrHelp), errors.Is(err, common.ErrVersion):
 			require.NotEmpty(t, out.String())

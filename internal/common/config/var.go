@@ -247,3 +247,68 @@ func shortDuration(d time.Duration) string {
 	}
 	return s
 }
+
+// sizeUnits are the units of a size, those that formatSize uses last, from small
+// to large. Upper and lower case don't matter.
+var sizeUnits = []struct {
+	name  string
+	bytes int64
+}{
+	{"B", 1},
+	{"kB", 1e3},
+	{"MB", 1e6},
+	{"GB", 1e9},
+	{"TB", 1e12},
+	{"KiB", 1 << 10},
+	{"MiB", 1 << 20},
+	{"GiB", 1 << 30},
+	{"TiB", 1 << 40},
+}
+
+// Size is a number of bytes from lo to hi: a plain number, or one with a unit
+// such as KiB (1,024) or kB (1,000) behind it, then whole or not.
+func Size(def, lo, hi int64) Var[int64] {
+	return Var[int64]{
+		def,
+		func(s string) (int64, error) {
+			n, ok := parseSize(s)
+			if !ok || n < lo || n > hi {
+				return 0, errNotAllowed
+			}
+			return n, nil
+		},
+		formatSize,
+		spec{kind: "size", allowed: fmt.Sprintf("bytes or a size such as 64MiB or 1.5GB, from %s to %s", formatSize(lo), formatSize(hi))},
+	}
+}
+
+func parseSize(s string) (int64, bool) {
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return n, true
+	}
+	number := strings.TrimRight(s, "BbKkMmGgTtIi ")
+	name := strings.TrimLeft(s[len(number):], " ")
+	if strings.TrimLeft(number, "+0123456789.") != "" { // ParseFloat takes more
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(number, 64)
+	if err != nil {
+		return 0, false
+	}
+	for _, u := range sizeUnits {
+		if n := math.Round(f * float64(u.bytes)); strings.EqualFold(u.name, name) && n < math.MaxInt64 {
+			return int64(n), true
+		}
+	}
+	return 0, false
+}
+
+// formatSize takes the largest binary unit that divides n.
+func formatSize(n int64) string {
+	for _, u := range slices.Backward(sizeUnits) {
+		if u.bytes&(u.bytes-1) == 0 && u.bytes > 1 && n != 0 && n%u.bytes == 0 {
+			return strconv.FormatInt(n/u.bytes, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}

@@ -76,6 +76,23 @@ func TestDuration(t *testing.T) {
 	})
 }
 
+func TestSize(t *testing.T) {
+	cases[int64]{
+		good: map[string]int64{
+			"1024": 1024, "1KiB": 1024, "1kib": 1024, "1 KiB": 1024, "1kB": 1000, "1KB": 1000, "1.5MiB": 3 << 19,
+			"512MiB": 512 << 20, "1GiB": 1 << 30, "2gb": 2e9, "1TiB": 1 << 40, "1000B": 1000, "0.5TB": 5e11, "1001": 1001,
+		},
+		bad: []string{
+			"", "0", "-1", "999", "999B", "-1KiB", "1M", "1K", "MiB", "1e6B", "1e6", "NaN", "NaNB", "Inf", "0x400", "1,5MiB",
+			"1PiB", "2TiB", "99999999999999999999", "9999999999TiB", "1 0KiB", "1KiBB", "1MiB ", " 1MiB", "1..5MiB", "1K iB",
+		},
+	}.run(t, func() config.Var[int64] { return config.Size(4<<20, 1000, 1<<40) })
+	v := config.Size(512<<20, 1<<20, 1<<50)
+	require.Equal(t, "512MiB", v.String())
+	require.NoError(t, v.Set("1500000000"))
+	require.Equal(t, "1500000000", v.String())
+}
+
 func TestBool(t *testing.T) {
 	cases[bool]{
 		good: map[string]bool{
