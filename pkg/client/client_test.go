@@ -335,9 +335,9 @@ func TestProblem(t *testing.T) {
 func TestPushSplits(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, _ int) { w.WriteHeader(http.StatusNoContent) })
 	c := newClient(t, s.URL, client.WithGzip(false))
-	metrics := make([]request.Metric, 25_000)
-	for i := range metrics {
-		metrics[i] = request.Counter(fmt.Sprint("c", i), int64(i))
+	var metrics []request.Metric
+	for i := range 25_000 {
+		metrics = append(metrics, request.Counter(fmt.Sprint("c", i), int64(i)))
 	}
 	heavy := request.Counter("heavy", 1).With(map[string]string{"a": strings.Repeat("x", 3<<20)})
 	require.NoError(t, c.Push(t.Context(), append(metrics, heavy, heavy)...))
