@@ -359,7 +359,21 @@ type faulty struct {
 	write   error // what they fail with
 	sync    error
 	partial bool // a failing write writes what fits
+
+	openSync error // what a sync of a file opened for reading fails with
 }
+
+func (f *faulty) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	file, err := f.FS.Open(name, opts...)
+	return &readOnly{file, f}, err
+}
+
+type readOnly struct {
+	vfs.File
+	f *faulty
+}
+
+func (r *readOnly) Sync() error { return errors.Join(r.f.openSync, r.File.Sync()) }
 
 func (f *faulty) Create(name string, cat vfs.DiskWriteCategory) (vfs.File, error) {
 	if f.room == 0 {
