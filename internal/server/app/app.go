@@ -51,6 +51,10 @@ type Signals struct {
 func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signals) (err error) {
 	store, err := openStorage(ctx, cfg, log)
 	if err != nil {
+		if ctx.Err() != nil { // told to stop while it waited for the database
+			log.Info("stopped", zap.Error(err))
+			return nil
+		}
 		return err
 	}
 	defer func() {
