@@ -4,8 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -13,8 +11,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gometheus/gometheus/internal/common/buildinfo"
-	common "github.com/gometheus/gometheus/internal/common/config"
 	"github.com/gometheus/gometheus/internal/common/logger"
+	"github.com/gometheus/gometheus/internal/common/process"
 	"github.com/gometheus/gometheus/internal/server/app"
 	"github.com/gometheus/gometheus/internal/server/config"
 )
@@ -23,26 +21,14 @@ func main() {
 	os.Exit(run(os.Args[1:]))
 }
 
-// Exit codes.
-const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
-)
-
 func run(args []string) int {
 	cfg, err := config.Parse(args, os.LookupEnv, os.Stdout)
-	switch {
-	case errors.Is(err, common.ErrHelp), errors.Is(err, common.ErrVersion):
-		return exitOK
-	case err != nil:
-		fmt.Fprintln(os.Stderr, err)
-		return exitUsage
+	if err != nil {
+		return process.BadSettings(err, os.Stderr)
 	}
 	log, err := logger.New(cfg.LogLevel, os.Stderr)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return exitUsage
+		return process.BadSettings(err, os.Stderr)
 	}
 	defer log.Sync() //nolint:errcheck // stderr needs none
 	build := buildinfo.Read()
@@ -51,25 +37,7 @@ func run(args []string) int {
 	stops := make(chan os.Signal, 2)
 	signal.Notify(stops, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
 	profiles := profileSignals()
-
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- app.Run(ctx, cfg, log, profiles) }()
-	for {
-		select {
-		case err := <-done:
-			if err != nil {
-				log.Error("failed", zap.Error(err))
-				return exitFailed
-			}
-			return exitOK
-		case s := <-stops:
-			if ctx.Err() != nil { // the second one: the journal has what was acknowledged
-				log.Warn("stopped at once", zap.Stringer("signal", s))
-				return exitFailed
-			}
-			cancel()
-		}
-	}
+	return process.Run(log, stops, func(ctx context.Context) error {
+		return app.Run(ctx, cfg, log, profiles)
+	})
 }
