@@ -40,7 +40,7 @@ type Process struct {
 func Start(t *testing.T, args ...string) *Process {
 	t.Helper()
 	p := &Process{t: t, cmd: exec.CommandContext(t.Context(), os.Args[0], args...)}
-	p.cmd.Env = append(os.Environ(), asProgram+"=1")
+	p.cmd.Env = append(p.cmd.Environ(), asProgram+"=1")
 	p.cmd.Stdout, p.cmd.Stderr = &p.Out, &p.Err
 	require.NoError(t, p.cmd.Start())
 	return p
