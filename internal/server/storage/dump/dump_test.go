@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -482,4 +484,59 @@ func TestWritersShareGroups(t *testing.T) {
 	require.Equal(t, state(t, s), state(t, again))
 	require.NoError(t, again.Close())
 	require.NoError(t, s.Close())
+}
+
+// failing is a file system whose fsync of data fails on demand.
+type failing struct {
+	vfs.FS
+	err atomic.Pointer[error]
+}
+
+func (f *failing) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := f.FS.Create(name, c)
+	return &failingFile{file, f}, err
+}
+
+type failingFile struct {
+	vfs.File
+	f *failing
+}
+
+func (f *failingFile) SyncData() error {
+	if err := f.f.err.Load(); err != nil {
+		return *err
+	}
+	return f.File.SyncData()
+}
+
+// TestFailedFsyncIsFinal: from then on nobody knows what is on disk, so writes
+// are refused until somebody acts. Reads go on, and ping says so.
+func TestFailedFsyncIsFinal(t *testing.T) {
+	fs := &failing{FS: vfs.NewMem()}
+	o := options("/data/db.json")
+	o.FS, o.Interval = fs, 0
+	s := open(t, o)
+	fill(t, s, 0)
+	want := state(t, s)
+	require.NoError(t, s.Ping(context.Background()))
+	broken := syscall.EIO
+	err := error(broken)
+	fs.err.Store(&err)
+	write := func() error {
+		_, err := s.Apply(context.Background(), &storage.Write{
+			Mark: storage.Mark{Producer: "#p", Sequence: 500}, Metrics: []metric.Metric{storagetest.Counter("c", 1)},
+		})
+		return err
+	}
+	require.ErrorIs(t, write(), storage.ErrUnavailable)
+	require.Error(t, s.Ping(context.Background()))
+	fs.err.Store(nil)
+	require.ErrorIs(t, write(), storage.ErrUnavailable, "a later fsync that works proves nothing")
+	require.Error(t, s.Ping(context.Background()))
+	require.Equal(t, want, state(t, s), "what was refused is not visible")
+	require.Error(t, s.Snapshot())
+	require.Error(t, s.Close())
+	again := open(t, o)
+	requireMarks(t, again, 1)
+	require.NoError(t, again.Close())
 }
