@@ -76,7 +76,7 @@ func (fl files) disk(name string, instead []byte) (vfs.FS, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := f.Write(data); err != nil {
+		if _, err := f.Write(bytes.Clone(data)); err != nil { // it may be changed by the write
 			return nil, err
 		}
 		if err := f.Close(); err != nil {
