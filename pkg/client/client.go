@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -259,6 +260,10 @@ func (c *Client) do(
 	// connection.
 	answer, cut, err := readBounded(res.RawBody())
 	ok := status >= 200 && status < 300
+	if ok && !verify && isPage(header) {
+		// A captive portal's, or a proxy's: nobody took the batch.
+		return nil, nil, fmt.Errorf("%w: a page (status %d)", ErrAnswer, status)
+	}
 	if ok && !verify {
 		return header, nil, nil
 	}
@@ -282,6 +287,11 @@ func (c *Client) do(
 	default:
 		return nil, nil, retry.After(failure, failure.RetryAfter)
 	}
+}
+
+// isPage reports whether an answer is for people.
+func isPage(header http.Header) bool {
+	return strings.HasPrefix(strings.ToLower(header.Get("Content-Type")), "text/html")
 }
 
 // readBounded reads at most maxAnswer bytes. cut tells that there were more.

@@ -359,6 +359,21 @@ func TestPushSplits(t *testing.T) {
 	require.Equal(t, []int{10_000, 10_000, 5_001, 1}, sizes)
 }
 
+// TestPageIsNoAcknowledgement: a captive portal answers 200 to anything.
+func TestPageIsNoAcknowledgement(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, i int) {
+		if i < 2 {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			fmt.Fprint(w, "<html>please log in</html>")
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+	c := newClient(t, s.URL)
+	require.NoError(t, c.Push(t.Context(), request.Counter("c", 1)))
+	require.Len(t, s.requests(), 3)
+}
+
 // TestBareBadRequestIsNotFinal: what net/http answers when the connection let
 // only a part of the header through says nothing of the batch.
 func TestBareBadRequestIsNotFinal(t *testing.T) {

@@ -9,12 +9,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
 	"github.com/gometheus/gometheus/internal/agent/spool"
+	"github.com/gometheus/gometheus/pkg/client"
 )
 
 // cut is a crash: the file system that is left, and what the agent and the
@@ -352,6 +354,36 @@ func TestMissingFiles(t *testing.T) {
 			}
 			damaged(t, r, fs, name)
 		})
+	}
+}
+
+// TestNewEpochSurvivesAnIdleStart: a start that found something missing and was
+// ended before it wrote a batch must not make the next one forget it, or the
+// server would take new batches for ones that it has.
+func TestNewEpochSurvivesAnIdleStart(t *testing.T) {
+	for _, missing := range []string{"acks and batches", "acks"} {
+		r := newRig(t, vfs.NewMem(), nil)
+		r.append(10, 10)
+		before, _, _ := strings.Cut(r.lease().Batch().Key, "/")
+		fs := clone(t, r.fs)
+		require.NoError(t, r.Close())
+		require.NoError(t, fs.Remove(dir+"/acks"))
+		if missing == "acks and batches" {
+			require.NoError(t, fs.Remove(dir+"/00000001.log"))
+		}
+		for range 3 {
+			s, err := spool.Open(spool.Options{FS: fs, Dir: dir, MaxSize: 100_000, MaxAge: time.Hour, Wall: time.Now, Log: zap.NewNop()})
+			require.NoError(t, err)
+			require.NoError(t, s.Close())
+		}
+		who := read(t, fs, dir+"/producer")
+		require.NotContains(t, string(who), strings.Trim(before, `"`)+"\n", missing)
+		s, err := spool.Open(spool.Options{FS: fs, Dir: dir, MaxSize: 100_000, MaxAge: time.Hour, Wall: time.Now, Log: zap.NewNop()})
+		require.NoError(t, err)
+		batches := []client.Batch{{Body: []byte("new"), Count: 1}}
+		require.NoError(t, s.Append(batches))
+		require.NotEqual(t, before, strings.SplitN(batches[0].Key, "/", 2)[0], missing)
+		require.NoError(t, s.Close())
 	}
 }
 

@@ -59,6 +59,10 @@ func (s *Spool) load() error {
 	if err := s.identity(doubt, found); err != nil {
 		return err
 	}
+	if err := s.identify(s.note.last); err != nil {
+		// The next Append tries again, and until then nothing is noted.
+		s.o.Log.Warn("the spool's producer can't be written", zap.Error(err))
+	}
 	s.startClock(&l, found)
 	s.writeNoteLocked()
 	s.clean()

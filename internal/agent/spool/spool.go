@@ -265,6 +265,11 @@ func (s *Spool) wakeLocked() {
 
 // writeNoteLocked brings acks up to date.
 func (s *Spool) writeNoteLocked() {
+	if s.changed {
+		// A new epoch that is not on disk yet: should the process end now, the next
+		// Open must find the same reasons for one, and a note would hide them.
+		return
+	}
 	s.note.at = s.clock.now()
 	s.acks.write(&s.note)
 	failed := s.acks.err != nil

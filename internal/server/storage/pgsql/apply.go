@@ -90,15 +90,22 @@ func (s *Store) Apply(ctx context.Context, w *storage.Write) (replayed bool, err
 	return s.applyAlone(ctx, w)
 }
 
+// errAbandoned is what the others of a group hear when its leader came to grief:
+// the outcome is unknown.
+var errAbandoned = errors.New("the statement was abandoned")
+
 // lead applies the writes of p and of those that wait for the same, gives the
 // lane on, and tells the others how it went.
 func (s *Store) lead(ctx context.Context, p *pending) (own verdict) {
 	group := s.lanes.take(p)
-	v := s.applyTogether(context.WithoutCancel(ctx), group)
-	s.lanes.leave()
-	for _, other := range group[1:] {
-		other.told <- v
-	}
+	v := verdict{err: errAbandoned}
+	defer func() { // also when it panics: nobody else may wait for ever
+		s.lanes.leave()
+		for _, other := range group[1:] {
+			other.told <- v
+		}
+	}()
+	v = s.applyTogether(context.WithoutCancel(ctx), group)
 	return v
 }
 
@@ -172,7 +179,7 @@ func (b *batch) apply(ctx context.Context, conn *pgxpool.Conn, writes []*storage
 	}
 	if minimal {
 		tag, err := conn.Exec(ctx, applySQL, args...)
-		return err == nil && tag.RowsAffected() == 0, err
+		return err == nil && tag.RowsAffected() == 0 && len(writes) == 1, err
 	}
 	rows, err := conn.Query(ctx, applyAnswerSQL, args...)
 	if err != nil {
@@ -182,7 +189,7 @@ func (b *batch) apply(ctx context.Context, conn *pgxpool.Conn, writes []*storage
 	if err == nil && n > 0 {
 		b.answer(writes, stored)
 	}
-	return err == nil && n == 0, err
+	return err == nil && n == 0 && len(writes) == 1, err
 }
 
 // collect reads rows of the columns of applyAnswerSQL into their series' places.
