@@ -26,7 +26,7 @@ COMMIT    ?= $(shell git rev-parse --verify --quiet HEAD 2>/dev/null)$(if $(shel
 DATE      ?= $(shell TZ=UTC0 git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
 LDFLAGS   := -X $(BUILDINFO).version=$(VERSION) -X $(BUILDINFO).commit=$(COMMIT) -X $(BUILDINFO).date=$(DATE)
 
-.PHONY: help run bin test test-deps test-race crash bench fuzz lint vuln fmt clean
+.PHONY: help run bin cross test test-deps test-race crash bench fuzz lint vuln fmt clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,11 @@ run: bin ## build both programs and run them together; Ctrl-C stops them
 
 bin: ## build bin/server and bin/agent
 	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='$(LDFLAGS)' -o bin/ ./cmd/server ./cmd/agent
+
+cross: ## compile for the other systems that are supported, a 32-bit one among them
+	GOOS=linux GOARCH=arm GOARM=7 CGO_ENABLED=0 $(GO) build ./cmd/agent ./cmd/server
+	GOOS=windows CGO_ENABLED=0 $(GO) build ./cmd/agent ./cmd/server
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build ./cmd/agent ./cmd/server
 
 test: test-deps ## run the tests; installs what they need and the machine lacks
 	$(GO) test -timeout=$(TIMEOUT) $(TESTFLAGS) $(PKG)

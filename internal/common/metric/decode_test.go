@@ -196,7 +196,7 @@ func TestDecodeElementErrors(t *testing.T) {
 		{`{"id":"g","type":"gauge","value":1,"timestamp":-1}`, "not negative"},
 		{`{"id":"g","type":"gauge","value":1,"timestamp":"now"}`, "timestamp must be an integer, not a string"},
 		{`{"id":"g","type":"gauge","value":1,"timestamp":1.5}`, "must be an integer"},
-		{fmt.Sprintf(`{"id":"g","type":"gauge","value":1,"timestamp":%d}`, now+10*60*1000+1), "more than 10 minutes ahead"},
+		{fmt.Sprintf(`{"id":"g","type":"gauge","value":1,"timestamp":%d}`, int64(now+10*60*1000+1)), "more than 10 minutes ahead"},
 	}
 	const good = `{"id":"ok","type":"counter","delta":1}`
 	for _, tt := range tests {

@@ -42,7 +42,7 @@ func (m *Metric) SetValue(s string) error {
 	if m.Kind == Counter {
 		d, err := strconv.ParseInt(s, 10, 64)
 		if err != nil || s[0] == '+' {
-			return fmt.Errorf("value %s: a counter needs an integer from 0 to %d", quote(s), math.MaxInt64)
+			return fmt.Errorf("value %s: a counter needs an integer from 0 to %d", quote(s), int64(math.MaxInt64))
 		}
 		m.Delta = d
 		return nil

@@ -148,7 +148,7 @@ func (tx *Tx) reserve() error {
 	tx.release(refused)
 	var invalid metric.InvalidError
 	for _, i := range slices.Sorted(maps.Keys(refused)) {
-		invalid.Add(int(i), fmt.Errorf("delta %d: the counter, at %d, would exceed %d", tx.w.Metrics[i].Delta, refused[i], math.MaxInt64))
+		invalid.Add(int(i), fmt.Errorf("delta %d: the counter, at %d, would exceed %d", tx.w.Metrics[i].Delta, refused[i], int64(math.MaxInt64)))
 	}
 	return &invalid
 }

@@ -89,7 +89,7 @@ func (s *Store) refuse(ctx context.Context, w *storage.Write) (replayed bool, er
 			continue
 		}
 		if m.Delta > math.MaxInt64-st.counter {
-			invalid.Add(i, fmt.Errorf("delta %d: the counter, at %d, would exceed %d", m.Delta, st.counter, math.MaxInt64))
+			invalid.Add(i, fmt.Errorf("delta %d: the counter, at %d, would exceed %d", m.Delta, st.counter, int64(math.MaxInt64)))
 			continue
 		}
 		st.counter += m.Delta
