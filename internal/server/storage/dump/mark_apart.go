@@ -21,7 +21,7 @@ func (s *Store) write() error {
 	if err == nil {
 		err = s.log.Append(s.enc.group(s.log.Segment(), s.mem, s.group))
 	}
-	time.Sleep(3 * time.Millisecond)
+	time.Sleep(15 * time.Millisecond)
 	for i, p := range s.group {
 		p.tx.Write().Mark = marks[i]
 	}
