@@ -200,10 +200,19 @@ func (tx *Tx) Commit() {
 		for _, i := range group {
 			m := &tx.w.Metrics[i]
 			c := tx.s.cellLocked(tx.ids[i])
+			created := c.ts == absent
 			if m.Kind == metric.Counter {
 				c.add(m.Delta, m.Timestamp, tx.w.Arrived)
 			} else {
 				c.set(m.Value, m.Timestamp, tx.w.Arrived)
+			}
+			if tx.w.Steps == nil {
+				continue
+			}
+			step := &tx.w.Steps[i]
+			step.Series, step.Key, step.Created = uint32(tx.ids[i])+1, sh.keys[tx.ids[i].slot()], created
+			if m.Kind == metric.Counter {
+				step.Time, step.Total = c.ts, int64(c.bits)
 			}
 		}
 		if !tx.w.Minimal {

@@ -175,7 +175,7 @@ func (b *batch) apply(ctx context.Context, conn *pgxpool.Conn, writes []*storage
 	}
 	minimal := true
 	for _, w := range writes {
-		minimal = minimal && w.Minimal
+		minimal = minimal && w.Minimal && w.Steps == nil
 	}
 	if minimal {
 		tag, err := conn.Exec(ctx, applySQL, args...)

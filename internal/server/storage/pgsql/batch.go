@@ -228,11 +228,15 @@ func (b *batch) answer(writes []*storage.Write, stored []state) {
 	first := 0
 	for _, w := range writes {
 		for i := range w.Metrics {
-			if w.Minimal {
-				break
+			n := b.of[first+i]
+			m, st := &w.Metrics[i], &stored[n]
+			if w.Steps != nil && m.Kind == metric.Counter {
+				step := &w.Steps[i]
+				step.Time, step.Total, step.Created = st.newest, st.counter, st.counter == *b.counters[n]
 			}
-			m, st := &w.Metrics[i], &stored[b.of[first+i]]
-			m.Value, m.Delta, m.Timestamp = st.gauge, st.counter, st.newest
+			if !w.Minimal {
+				m.Value, m.Delta, m.Timestamp = st.gauge, st.counter, st.newest
+			}
 		}
 		first += len(w.Metrics)
 	}

@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Storage) {
 		{"a series twice in one batch", seriesTwice},
 		{"answers are in request order", answersInOrder},
 		{"minimal leaves the batch alone", minimalLeavesBatch},
+		{"steps tell what a batch did", stepsTell},
 		{"overflow changes nothing", overflowChangesNothing},
 		{"a sum beyond int64 saturates", sumSaturates},
 		{"names of all sorts", oddNames},
@@ -205,6 +206,53 @@ func minimalLeavesBatch(t *testing.T, s storage.Storage) {
 	require.Equal(t, int64(3), Total(t, s, "c"))
 }
 
+func stepsTell(t *testing.T, s storage.Storage) {
+	traced := func(mark storage.Mark, ms ...metric.Metric) (steps []storage.Step, replayed bool) {
+		w := &storage.Write{Metrics: ms, Mark: mark, Minimal: true, Steps: storage.Trace(nil, ms)}
+		replayed, err := s.Apply(context.Background(), w)
+		require.NoError(t, err)
+		return w.Steps, replayed
+	}
+	seen := map[uint32]string{}
+	known := func(steps []storage.Step, ms ...metric.Metric) {
+		for i := range steps {
+			if n := steps[i].Series; n != 0 {
+				key := string(ms[i].AppendKey(nil))
+				require.Equal(t, key, steps[i].Key)
+				if before, ok := seen[n]; ok {
+					require.Equal(t, before, key, "one number, two series")
+				}
+				seen[n] = key
+			}
+			steps[i].Series, steps[i].Key = 0, ""
+		}
+	}
+	first := []metric.Metric{Counter("c", 2), at(Gauge("g", 1.5, "a", "b"), Now-7), Counter("c", 3, "a", "b"), Counter("h", 0)}
+	steps, _ := traced(storage.Mark{}, slices.Clone(first)...)
+	known(steps, first...)
+	require.True(t, steps[0].Created)
+	require.True(t, steps[2].Created)
+	require.Equal(t, storage.Step{Created: true, Time: Now, Total: 2}, steps[0])
+	require.Equal(t, storage.Step{Created: true, Time: Now, Total: 3}, steps[2])
+	require.Equal(t, int64(Now-7), steps[1].Time)
+	require.Equal(t, 1.5, steps[1].Value)
+
+	second := []metric.Metric{at(Counter("c", 4), Now-50), at(Gauge("g", 2.5, "a", "b"), Now-90)}
+	mark := storage.Mark{Producer: "#p", Sequence: 1}
+	steps, _ = traced(mark, slices.Clone(second)...)
+	known(steps, second...)
+	require.Equal(t, storage.Step{Time: Now, Total: 6}, steps[0], "a counter's newest time")
+	require.Equal(t, int64(Now-90), steps[1].Time, "a gauge's own time, though a newer value stands")
+	require.Equal(t, 2.5, steps[1].Value)
+	require.False(t, steps[1].Created)
+
+	steps, replayed := traced(mark, slices.Clone(second)...)
+	require.True(t, replayed)
+	require.Equal(t, int64(Now-90), steps[1].Time)
+	require.Equal(t, 2.5, steps[1].Value)
+	require.Equal(t, int64(9), Total(t, s, "c"), "with c{a=\"b\"}")
+}
+
 func overflowChangesNothing(t *testing.T, s storage.Storage) {
 	Apply(t, s, Counter("big", math.MaxInt64-10), Counter("small", 1), Gauge("g", 1))
 	before := dump(t, s)
@@ -304,7 +352,7 @@ func markCountsOnce(t *testing.T, s storage.Storage) {
 	require.Equal(t, 1.0, value(t, s, "g").Value)
 	require.False(t, applyMarked(t, s, storage.Mark{Producer: "#agent", Sequence: 2}, Counter("c", 2)))
 	require.False(t, applyMarked(t, s, storage.Mark{Producer: "#other", Sequence: 1}, Counter("c", 2)))
-	require.Equal(t, int64(6), Total(t, s, "c"))
+	require.Equal(t, int64(9), Total(t, s, "c"), "with c{a=\"b\"}")
 
 	w := &storage.Write{Mark: mark, Metrics: []metric.Metric{Counter("c", 2), Gauge("g", 9)}}
 	replayed, err := s.Apply(context.Background(), w)
