@@ -1,0 +1,102 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/prometheus/model/metadata"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	promstorage "github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb"
+)
+
+// Lookback is how long a series without staleness marker holds its last value.
+const Lookback = 5 * time.Minute
+
+// Engine evaluates queries. It holds the limits.
+func (h *History) Engine() *promql.Engine { return h.engine }
+
+// Parser parses as the engine does.
+func (h *History) Parser() parser.Parser { return h.parser }
+
+// DB is the TSDB, for what concerns it alone: statistics, deletion, snapshots,
+// and appending what is not pushed.
+func (h *History) DB() *tsdb.DB { return h.db }
+
+// Querier implements storage.Queryable. What was pushed before is seen.
+func (h *History) Querier(mint, maxt int64) (promstorage.Querier, error) {
+	h.Flush()
+	return h.db.Querier(mint, maxt)
+}
+
+// ChunkQuerier implements storage.ChunkQueryable. What was pushed before is
+// seen.
+func (h *History) ChunkQuerier(mint, maxt int64) (promstorage.ChunkQuerier, error) {
+	h.Flush()
+	return h.db.ChunkQuerier(mint, maxt)
+}
+
+// ExemplarQuerier implements storage.ExemplarQueryable.
+func (h *History) ExemplarQuerier(ctx context.Context) (promstorage.ExemplarQuerier, error) {
+	return h.db.ExemplarQuerier(ctx)
+}
+
+// AppenderV2 implements storage.AppendableV2, for samples that are not pushed.
+func (h *History) AppenderV2(ctx context.Context) promstorage.AppenderV2 {
+	return h.db.AppenderV2(ctx)
+}
+
+var _ promstorage.SampleAndChunkQueryable = (*History)(nil)
+
+// gate lets a number of queries run at once. It is the engine's query tracker.
+type gate struct {
+	slots  chan int
+	closed chan struct{}
+}
+
+func newGate(n int) *gate {
+	g := &gate{slots: make(chan int, n), closed: make(chan struct{})}
+	for i := range n {
+		g.slots <- i
+	}
+	return g
+}
+
+// GetMaxConcurrent implements promql.QueryTracker.
+func (g *gate) GetMaxConcurrent() int { return cap(g.slots) }
+
+// Insert implements promql.QueryTracker: it waits for a slot.
+func (g *gate) Insert(ctx context.Context, _ string) (int, error) {
+	select {
+	case n := <-g.slots:
+		return n, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-g.closed:
+		return 0, errors.New("the server is stopping")
+	}
+}
+
+// Delete implements promql.QueryTracker.
+func (g *gate) Delete(n int) { g.slots <- n }
+
+// Close implements promql.QueryTracker.
+func (g *gate) Close() error {
+	close(g.closed)
+	return nil
+}
+
+// maxMetadata is how many metric families have their metadata kept.
+const maxMetadata = 100_000
+
+// SetMetadata notes what a metric family is, as its sender says.
+func (h *History) SetMetadata(name string, m metadata.Metadata) {
+	h.metaMu.Lock()
+	defer h.metaMu.Unlock()
+	if have, ok := h.meta[name]; ok && have == m || !ok && len(h.meta) >= maxMetadata {
+		return
+	}
+	h.meta[name] = m
+}

@@ -1,0 +1,133 @@
+package history
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/gometheus/gometheus/internal/common/metric"
+	"github.com/gometheus/gometheus/internal/server/storage"
+)
+
+// slice is, in milliseconds, how much time the increments of a counter share a
+// sample.
+const slice = 250
+
+// Record notes a batch that was committed to the state, with its steps. Of a
+// replay it notes the gauges, which change nothing where they are known already:
+// the process may have ended between the commit and the flush. every is how often
+// the producer said it reports; 0: it said nothing.
+//
+// The write is the caller's again when Record returns.
+func (h *History) Record(w *storage.Write, replayed bool, every time.Duration) {
+	now := h.o.Now().UnixMilli()
+	h.mu.Lock()
+	var from uint32
+	if every > 0 {
+		from = h.reportLocked(w, every, now)
+	}
+	seen := h.clock()
+	for i := range w.Steps {
+		m, st := &w.Metrics[i], &w.Steps[i]
+		if m.Kind == metric.Counter && (replayed || st.Total < 0) {
+			continue
+		}
+		s := h.findLocked(m, st)
+		s.reporter, s.seen = from, seen
+		if m.Kind == metric.Counter {
+			h.counterLocked(s, st, now)
+		} else {
+			h.gaugeLocked(s, st.Time, st.Value)
+		}
+	}
+	full := len(h.pending) >= maxPending
+	h.mu.Unlock()
+	if full {
+		h.Flush()
+	}
+}
+
+// gaugeLocked notes a gauge's sample. Of several at one time the last stands, as
+// in the state; when the one before is in the TSDB already, this one comes a
+// millisecond later.
+func (h *History) gaugeLocked(s *series, t int64, v float64) {
+	if t == s.last {
+		switch {
+		case s.epoch == h.epoch:
+			h.pending[s.at].v, s.value = v, v
+			h.counts.Coalesced.Add(1)
+			return
+		case v == s.value:
+			return
+		}
+		t++
+	}
+	h.addLocked(s, t, v)
+}
+
+// counterLocked notes a counter's total. Its time is that of its newest
+// increment, but not after now, where nobody would see it, and not before the
+// sample before it: a total never goes back in time. What falls into the slice of
+// a sample that still waits takes its place.
+func (h *History) counterLocked(s *series, st *storage.Step, now int64) {
+	if st.Total < s.total {
+		return // another batch, committed after this one, was faster
+	}
+	s.total = st.Total
+	t := min(st.Time, now)
+	if st.Created {
+		h.addLocked(s, max(t-1, s.last+1), 0)
+		t = max(t, s.last+1)
+	} else if s.epoch == h.epoch && (t <= s.last || t/slice == s.last/slice) {
+		waits := &h.pending[s.at]
+		waits.t, waits.v = max(t, s.last), float64(s.total)
+		s.last, s.value = waits.t, waits.v
+		h.counts.Coalesced.Add(1)
+		return
+	}
+	h.addLocked(s, max(t, s.last+1), float64(s.total))
+}
+
+func (h *History) addLocked(s *series, t int64, v float64) {
+	if t >= s.last {
+		s.last, s.value = t, v
+		s.epoch, s.at = h.epoch, uint32(len(h.pending))
+	}
+	h.pending = append(h.pending, sample{s, t, v})
+}
+
+// unsure is how long before its end the history of a killed process may miss
+// samples.
+const unsure = 10 * time.Second
+
+// Reconcile tells the history what the state holds, before the first Record:
+// what the process was killed with before it was flushed is taken from there, as
+// far as no newer value replaced it.
+func (h *History) Reconcile(ctx context.Context, all iter.Seq2[metric.Metric, error]) error {
+	from := h.db.Head().MaxTime() - unsure.Milliseconds()
+	now := h.o.Now().UnixMilli()
+	for m, err := range all {
+		if err != nil {
+			return err
+		}
+		h.mu.Lock()
+		family := h.families.find(&m)
+		full := false
+		if m.Timestamp >= from && m.Timestamp <= now {
+			// Not of the table: the storage's number for it isn't known yet.
+			s := &series{key: string(m.AppendKey(nil)), family: family}
+			v := m.Value
+			if m.Kind == metric.Counter {
+				v = float64(m.Delta)
+			}
+			h.addLocked(s, m.Timestamp, v)
+			full = len(h.pending) >= maxPending
+		}
+		h.mu.Unlock()
+		if full {
+			h.Flush()
+		}
+	}
+	h.Flush()
+	return ctx.Err()
+}

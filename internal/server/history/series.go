@@ -1,0 +1,149 @@
+package history
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/prometheus/model/labels"
+	promstorage "github.com/prometheus/prometheus/storage"
+
+	"github.com/gometheus/gometheus/internal/common/metric"
+	"github.com/gometheus/gometheus/internal/server/storage"
+)
+
+// series is what the history knows of a pushed series.
+type series struct {
+	key    string // canonical, of package metric
+	family *family
+
+	// Guarded by flushMu.
+	ref     promstorage.SeriesRef // 0: not known
+	typed   bool                  // ref is that of the series with the label __type__
+	flushed int64                 // newest time that the TSDB has; 0: not known
+
+	// Guarded by mu.
+	last     int64   // newest time that was given out; 0: none yet
+	value    float64 // at last
+	total    int64   // of a counter: the highest that was recorded
+	epoch    uint32  // while it is that of pending …
+	at       uint32  // … the newest sample is there
+	reporter uint32  // who sends it, if that one said how often; 0: none
+	seen     int64   // when it was sent last, by clock
+}
+
+func (s *series) kind() metric.Kind { return metric.Kind(s.key[0]) }
+
+// sample waits for the TSDB.
+type sample struct {
+	s *series
+	t int64
+	v float64
+}
+
+// typeLabel tells a gauge apart from a counter of the same name: in the state
+// they are two series, and in the history they would be one. Prometheus has the
+// name for the same purpose.
+const typeLabel = "__type__"
+
+// labelsOf makes the labels under which the TSDB knows a series.
+func labelsOf(key string, typed bool, b *labels.ScratchBuilder) labels.Labels {
+	var m metric.Metric
+	var scratch [32]metric.Label
+	if err := m.ParseKey(key, scratch[:0]); err != nil {
+		panic("history: key of our own making: " + err.Error())
+	}
+	b.Reset()
+	b.Add(labels.MetricName, m.Name)
+	for _, l := range m.Labels {
+		b.Add(l.Name, l.Value)
+	}
+	if typed {
+		b.Add(typeLabel, m.Kind.String())
+	}
+	b.Sort()
+	return b.Labels()
+}
+
+// pageSize is how many records lie together; they never move.
+const pageSize = 512
+
+// table finds the record of a series: by the storage's number for it, or by its
+// key if the storage has no numbers.
+type table struct {
+	pages  []*[pageSize]series
+	byKey  map[string]*series
+	others []*series // found by key, in their order
+	key    []byte    // scratch
+}
+
+func (t *table) init() { t.byKey = make(map[string]*series) }
+
+// findLocked finds the record of the series of m, or makes it.
+func (h *History) findLocked(m *metric.Metric, st *storage.Step) *series {
+	t := &h.table
+	if st.Series == 0 {
+		t.key = m.AppendKey(t.key[:0])
+		if s, ok := t.byKey[string(t.key)]; ok {
+			return s
+		}
+		s := &series{key: string(t.key), family: h.families.find(m)}
+		t.byKey[s.key] = s
+		t.others = append(t.others, s)
+		return s
+	}
+	n := st.Series - 1
+	for int(n/pageSize) >= len(t.pages) {
+		t.pages = append(t.pages, nil)
+	}
+	page := &t.pages[n/pageSize]
+	if *page == nil {
+		*page = new([pageSize]series)
+	}
+	s := &(*page)[n%pageSize]
+	if s.key == "" {
+		s.key, s.family = st.Key, h.families.find(m)
+	}
+	return s
+}
+
+// eachLocked calls f for every record.
+func (t *table) eachLocked(f func(*series)) {
+	for _, page := range t.pages {
+		if page == nil {
+			continue
+		}
+		for i := range page {
+			if page[i].key != "" {
+				f(&page[i])
+			}
+		}
+	}
+	for _, s := range t.others {
+		f(s)
+	}
+}
+
+// family is what is known of a metric name. It is pointed to by its series.
+type family struct {
+	gauge, counter atomic.Bool // there are series of this kind
+}
+
+type families struct {
+	byName map[string]*family
+}
+
+func (f *families) init() { f.byName = make(map[string]*family) }
+
+// find finds the family of m and notes that it has m's kind.
+func (f *families) find(m *metric.Metric) *family {
+	fam, ok := f.byName[m.Name]
+	if !ok {
+		fam = new(family)
+		f.byName[string([]byte(m.Name))] = fam
+	}
+	if m.Kind == metric.Counter {
+		fam.counter.Store(true)
+	} else {
+		fam.gauge.Store(true)
+	}
+	return fam
+}
