@@ -115,7 +115,7 @@ func startServer(t *testing.T) string {
 	require.NoError(t, err)
 	address := listener.Addr().String()
 	require.NoError(t, listener.Close())
-	cmd := exec.Command(binary, "--address", address, "--file-storage-path", filepath.Join(dir, "db.json"))
+	cmd := exec.Command(binary, "--address", address, "--file-storage-path", filepath.Join(dir, "db.json"), "--history-path", filepath.Join(dir, "history"))
 	cmd.Stderr = io.Discard
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {

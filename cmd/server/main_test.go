@@ -54,7 +54,7 @@ func TestServesUntilStopped(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "db.json")
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	for i, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT} {
-		p := processtest.Start(t, "-a", "127.0.0.1:0", "-f", file)
+		p := processtest.Start(t, "-a", "127.0.0.1:0", "--history-path", t.TempDir(), "-f", file)
 		url := "http://" + address(p)
 		response, err := client.Post(url+"/update/counter/c/2", "", nil)
 		require.NoError(t, err)
@@ -74,7 +74,7 @@ func TestServesUntilStopped(t *testing.T) {
 // TestSecondSignalStopsAtOnce: the first one waits for a request whose body does
 // not come.
 func TestSecondSignalStopsAtOnce(t *testing.T) {
-	p := processtest.Start(t, "-a", "127.0.0.1:0", "-f", filepath.Join(t.TempDir(), "db.json"))
+	p := processtest.Start(t, "-a", "127.0.0.1:0", "--history-path", t.TempDir(), "-f", filepath.Join(t.TempDir(), "db.json"))
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address(p))
 	require.NoError(t, err)
 	defer conn.Close()
@@ -94,7 +94,7 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 func TestProfilesOnSignals(t *testing.T) {
 	dir := t.TempDir()
 	cpu, mem := filepath.Join(dir, "cpu.pprof"), filepath.Join(dir, "mem.pprof")
-	p := processtest.Start(t, "-a", "127.0.0.1:0", "-f", "", "--cpu-profile-file", cpu, "--mem-profile-file", mem, "--cpu-profile-duration", "100ms")
+	p := processtest.Start(t, "-a", "127.0.0.1:0", "--history-path", t.TempDir(), "-f", "", "--cpu-profile-file", cpu, "--mem-profile-file", mem, "--cpu-profile-duration", "100ms")
 	p.Logs("listening")
 	p.Signal(syscall.SIGUSR2)
 	p.Signal(syscall.SIGUSR1)

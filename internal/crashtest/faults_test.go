@@ -161,7 +161,7 @@ type inProcess struct {
 func runInProcess(t *testing.T, path string, interval time.Duration) *inProcess {
 	t.Helper()
 	cfg := config.Default()
-	cfg.Address, cfg.FileStoragePath, cfg.StoreInterval = "127.0.0.1:0", path, interval
+	cfg.Address, cfg.FileStoragePath, cfg.StoreInterval, cfg.History = "127.0.0.1:0", path, interval, false
 	core, logs := observer.New(zapcore.InfoLevel)
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &inProcess{cancel: cancel, done: make(chan error, 1)}

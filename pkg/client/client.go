@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +40,7 @@ type Client struct {
 	retry         retry.Policy
 	timeout       time.Duration
 	maxRetryAfter time.Duration
+	every         time.Duration
 	writers       sync.Pool // of *gzip.Writer
 	window        window
 }
@@ -79,6 +81,7 @@ func New(address string, opts ...Option) (*Client, error) {
 		retry:         o.retry,
 		timeout:       o.timeout,
 		maxRetryAfter: o.maxRetryAfter,
+		every:         o.every,
 	}
 	hc := &http.Client{Transport: o.transport}
 	switch {
@@ -173,6 +176,9 @@ func (c *Client) Try(ctx context.Context, b Batch) (Result, error) {
 		"Content-Type":               "application/json",
 		request.HeaderPrefer:         request.PreferMinimal,
 		request.HeaderIdempotencyKey: b.Key,
+	}
+	if c.every > 0 {
+		h[request.HeaderReportInterval] = strconv.FormatFloat(c.every.Seconds(), 'f', -1, 64)
 	}
 	if b.ContentEncoding != "" {
 		h["Content-Encoding"] = b.ContentEncoding

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gometheus/gometheus/pkg/request"
 	"github.com/gometheus/gometheus/pkg/retry"
 )
 
@@ -25,6 +26,7 @@ type options struct {
 	userAgent     string
 	producer      string
 	maxRetryAfter time.Duration
+	every         time.Duration
 }
 
 func defaults() options {
@@ -71,8 +73,16 @@ func WithProducer(id string) Option { return func(o *options) { o.producer = id 
 // default is 5 minutes.
 func WithMaxRetryAfter(d time.Duration) Option { return func(o *options) { o.maxRetryAfter = d } }
 
+// WithReportInterval tells the server how often this program sends. A program
+// that says so is noticed when it is gone: after three missed reports its series
+// end and up{instance="…"} is 0. The default says nothing.
+func WithReportInterval(d time.Duration) Option { return func(o *options) { o.every = d } }
+
 func (o *options) validate() error {
 	var errs []error
+	if o.every != 0 && (o.every < request.MinReportInterval || o.every > request.MaxReportInterval) {
+		errs = append(errs, fmt.Errorf("report interval %v: allowed is from %v to %v", o.every, request.MinReportInterval, request.MaxReportInterval))
+	}
 	if o.timeout < 0 {
 		errs = append(errs, fmt.Errorf("timeout %v: must not be negative", o.timeout))
 	}

@@ -16,9 +16,19 @@ const (
 	// metrics (RFC 7240).
 	HeaderPrefer  = "Prefer"
 	PreferMinimal = "return=minimal"
+	// HeaderReportInterval says how often the producer of a write reports, in
+	// seconds, as "10" or "0.5". What it sent before counts as gone when three
+	// reports are missed.
+	HeaderReportInterval = "Report-Interval"
 	// HeaderRequestID names the request in the server's log. A server makes one
 	// up when it is missing.
 	HeaderRequestID = "X-Request-Id"
+)
+
+// Bounds of HeaderReportInterval.
+const (
+	MinReportInterval = 100 * time.Millisecond
+	MaxReportInterval = 24 * time.Hour
 )
 
 // Types of a metric.

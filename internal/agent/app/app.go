@@ -56,6 +56,7 @@ import (
 	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/internal/common/pprof"
 	"github.com/gometheus/gometheus/pkg/client"
+	"github.com/gometheus/gometheus/pkg/request"
 )
 
 const (
@@ -165,6 +166,7 @@ func newAgent(cfg config.Config, log *zap.Logger, o Options) (*agent, error) {
 	}
 	opts := []client.Option{
 		client.WithKey([]byte(cfg.Key.Reveal())),
+		client.WithReportInterval(min(max(cfg.ReportInterval, request.MinReportInterval), request.MaxReportInterval)),
 		client.WithUserAgent("gometheus-agent/" + buildinfo.Read().Version),
 	}
 	if o.Transport != nil {

@@ -24,7 +24,7 @@ import (
 
 // Manager is what the API needs of package manager.
 type Manager interface {
-	Update(ctx context.Context, w *storage.Write) (replayed bool, err error)
+	Update(ctx context.Context, w *storage.Write, every time.Duration) (replayed bool, err error)
 	Value(ctx context.Context, sel storage.Selector) (metric.Metric, error)
 	List(ctx context.Context) ([]metric.Metric, error)
 	Ping(ctx context.Context) error
@@ -68,6 +68,7 @@ type scratch struct {
 	body  []byte
 	batch metric.Batch
 	write storage.Write
+	every time.Duration // how often the producer reports; 0: it doesn't say
 	out   []byte
 
 	bodies  *semaphore.Semaphore
@@ -160,6 +161,11 @@ var (
 func (s *scratch) prepare(r *http.Request) error {
 	s.write.Metrics, s.write.Arrived = s.batch.Metrics, s.now
 	s.write.Minimal = prefersMinimal(r.Header[request.HeaderPrefer])
+	every, err := reportInterval(r.Header[request.HeaderReportInterval])
+	if err != nil {
+		return err
+	}
+	s.every = every
 	keys, ok := r.Header[request.HeaderIdempotencyKey]
 	if !ok {
 		return nil
@@ -173,6 +179,20 @@ func (s *scratch) prepare(r *http.Request) error {
 	}
 	s.write.Mark = mark
 	return nil
+}
+
+// reportInterval reads what a producer says of how often it reports.
+func reportInterval(headers []string) (time.Duration, error) {
+	if len(headers) == 0 {
+		return 0, nil
+	}
+	seconds, err := strconv.ParseFloat(headers[0], 64)
+	if err != nil || len(headers) > 1 ||
+		!(seconds >= request.MinReportInterval.Seconds() && seconds <= request.MaxReportInterval.Seconds()) {
+		return 0, codes.New(codes.Invalid, "header %s %s: allowed is one number of seconds from %v to %.0f", request.HeaderReportInterval,
+			strconv.Quote(strings.Join(headers, ", ")), request.MinReportInterval.Seconds(), request.MaxReportInterval.Seconds())
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
 }
 
 // prefersMinimal looks for return=minimal in Prefer headers (RFC 7240).

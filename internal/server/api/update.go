@@ -40,7 +40,7 @@ func (a *API) updateJSON(w http.ResponseWriter, r *http.Request,
 	if err := s.prepare(r); err != nil {
 		return err
 	}
-	replayed, err := a.manager.Update(r.Context(), &s.write)
+	replayed, err := a.manager.Update(r.Context(), &s.write, s.every)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (a *API) UpdatePath(w http.ResponseWriter, r *http.Request) error {
 	if err := s.prepare(r); err != nil {
 		return err
 	}
-	replayed, err := a.manager.Update(r.Context(), &s.write)
+	replayed, err := a.manager.Update(r.Context(), &s.write, s.every)
 	if err != nil {
 		return err
 	}

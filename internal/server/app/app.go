@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -62,13 +63,23 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 			err = errors.Join(err, fmt.Errorf("close storage: %w", closeErr))
 		}
 	}()
+	registry := prometheus.NewRegistry()
+	past, err := openHistory(ctx, cfg, store, registry, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := past.Close(); closeErr != nil {
+			err = errors.Join(err, fmt.Errorf("close history: %w", closeErr))
+		}
+	}()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Address)
 	if err != nil {
 		return fmt.Errorf("listen on ADDRESS %s: %w", cfg.Address, err)
 	}
 	var inFlight sync.WaitGroup
 	server := &http.Server{
-		Handler:           counted(&inFlight, handler(cfg, store, log)),
+		Handler:           counted(&inFlight, handler(cfg, store, past, log)),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      answerTimeout,
@@ -83,6 +94,7 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return store.Run(background) })
+	group.Go(func() error { return past.Run(background) })
 	group.Go(func() error {
 		return pprof.Run(ctx, pprof.Config{
 			CPUFile: cfg.CPUProfileFile, CPUDuration: cfg.CPUProfileDuration, MemFile: cfg.MemProfileFile,
@@ -130,9 +142,9 @@ func counted(inFlight *sync.WaitGroup, h http.Handler) http.Handler {
 	})
 }
 
-func handler(cfg config.Config, store openedStorage, log *zap.Logger) http.Handler {
+func handler(cfg config.Config, store openedStorage, past openedHistory, log *zap.Logger) http.Handler {
 	return router.New(router.Options{
-		API:     api.New(manager.New(store), metric.DefaultLimits(), time.Now),
+		API:     api.New(manager.New(store, past.recorder()), metric.DefaultLimits(), time.Now),
 		Static:  templates.Static,
 		Problem: problem.Writer{Log: log},
 		Signer:  middleware.NewSigner(cfg.Key.Reveal()),

@@ -39,6 +39,7 @@ func start(t *testing.T, change func(*config.Config)) *running {
 	cfg := config.Default()
 	cfg.Address = "127.0.0.1:0"
 	cfg.FileStoragePath = ""
+	cfg.HistoryPath = filepath.Join(t.TempDir(), "history")
 	change(&cfg)
 	core, logs := observer.New(zapcore.DebugLevel)
 	ctx, cancel := context.WithCancel(context.Background())

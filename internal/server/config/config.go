@@ -22,6 +22,15 @@ type Config struct {
 	DatabaseTimeout        time.Duration // of a statement
 	DatabaseConnectTimeout time.Duration // of connecting, and of waiting for a free connection
 	Key                    logger.Secret // of the signatures; empty: none
+	History                bool          // keep samples over time
+	HistoryPath            string
+	HistoryRetention       time.Duration
+	HistoryMaxSize         int64         // bytes; 0: no bound
+	HistoryOutOfOrder      time.Duration // how late a sample may come
+	QueryTimeout           time.Duration
+	QueryConcurrency       int
+	QueryMaxSamples        int
+	EnableAdminAPI         bool // deleting and snapshots over HTTP
 	CPUProfileFile         string
 	CPUProfileDuration     time.Duration
 	MemProfileFile         string
@@ -44,6 +53,16 @@ type settings struct {
 	DatabaseTimeout        config.Var[time.Duration] `group:"Database" flag:"database-timeout" env:"DATABASE_TIMEOUT" help:"How long a statement may take; a batch is one statement."`
 	DatabaseConnectTimeout config.Var[time.Duration] `group:"Database" flag:"database-connect-timeout" env:"DATABASE_CONNECT_TIMEOUT" help:"How long connecting may take, and how long a request waits for a connection that is free."`
 
+	History           config.Var[bool]          `group:"History" flag:"history" env:"HISTORY" help:"Keep every sample over time and answer PromQL; false keeps the latest values alone."`
+	HistoryPath       config.Var[string]        `group:"History" flag:"history-path" env:"HISTORY_PATH" help:"The folder of the history, in the format of Prometheus; one server at a time."`
+	HistoryRetention  config.Var[time.Duration] `group:"History" flag:"history-retention" env:"HISTORY_RETENTION" help:"How long samples are kept."`
+	HistoryMaxSize    config.Var[int64]         `group:"History" flag:"history-max-size" env:"HISTORY_MAX_SIZE" help:"How large the history gets; then the oldest blocks go, before their time. 0: no bound."`
+	HistoryOutOfOrder config.Var[time.Duration] `group:"History" flag:"history-out-of-order" env:"HISTORY_OUT_OF_ORDER" help:"How much older than the newest sample a late one may be, such as from an agent that was cut off."`
+	QueryTimeout      config.Var[time.Duration] `group:"History" flag:"query-timeout" env:"QUERY_TIMEOUT" help:"How long a query may take."`
+	QueryConcurrency  config.Var[int]           `group:"History" flag:"query-concurrency" env:"QUERY_CONCURRENCY" help:"How many queries run at once; others wait."`
+	QueryMaxSamples   config.Var[int]           `group:"History" flag:"query-max-samples" env:"QUERY_MAX_SAMPLES" help:"How many samples a query may hold in memory, of 16 bytes each."`
+	EnableAdminAPI    config.Var[bool]          `group:"History" flag:"enable-admin-api" env:"ENABLE_ADMIN_API" help:"Let requests delete series and take snapshots of the history."`
+
 	Key config.Var[logger.Secret] `group:"Security" flag:"key" short:"k" env:"KEY" help:"Key of the HashSHA256 signatures; empty: none. Prefer the variable: everybody on the machine sees flags."`
 
 	config.Profiling
@@ -63,6 +82,16 @@ func defaults() *settings {
 		DatabaseTimeout:        config.Seconds(30*time.Second, 100*time.Millisecond, time.Hour),
 		DatabaseConnectTimeout: config.Seconds(5*time.Second, 100*time.Millisecond, time.Hour),
 
+		History:           config.Bool(true),
+		HistoryPath:       config.Path("gometheus-data"),
+		HistoryRetention:  config.Span(15*24*time.Hour, time.Hour, 100*365*24*time.Hour),
+		HistoryMaxSize:    config.Size(0, 0, 1<<50),
+		HistoryOutOfOrder: config.SpanOrZero(7*24*time.Hour, time.Second, 365*24*time.Hour),
+		QueryTimeout:      config.Seconds(30*time.Second, 10*time.Millisecond, time.Hour),
+		QueryConcurrency:  config.Int(4, 1, 1000),
+		QueryMaxSamples:   config.Int(20_000_000, 1, 1_000_000_000),
+		EnableAdminAPI:    config.Bool(false),
+
 		Key:       config.Secret(),
 		Profiling: config.DefaultProfiling(),
 	}
@@ -81,6 +110,15 @@ func (s *settings) config() Config {
 		DatabaseTimeout:        s.DatabaseTimeout.Value(),
 		DatabaseConnectTimeout: s.DatabaseConnectTimeout.Value(),
 		Key:                    s.Key.Value(),
+		History:                s.History.Value(),
+		HistoryPath:            s.HistoryPath.Value(),
+		HistoryRetention:       s.HistoryRetention.Value(),
+		HistoryMaxSize:         s.HistoryMaxSize.Value(),
+		HistoryOutOfOrder:      s.HistoryOutOfOrder.Value(),
+		QueryTimeout:           s.QueryTimeout.Value(),
+		QueryConcurrency:       s.QueryConcurrency.Value(),
+		QueryMaxSamples:        s.QueryMaxSamples.Value(),
+		EnableAdminAPI:         s.EnableAdminAPI.Value(),
 		CPUProfileFile:         s.CPUProfileFile.Value(),
 		CPUProfileDuration:     s.CPUProfileDuration.Value(),
 		MemProfileFile:         s.MemProfileFile.Value(),

@@ -48,6 +48,13 @@ func TestDefault(t *testing.T) {
 		DatabaseMaxConns:       10,
 		DatabaseTimeout:        30 * time.Second,
 		DatabaseConnectTimeout: 5 * time.Second,
+		History:                true,
+		HistoryPath:            "gometheus-data",
+		HistoryRetention:       15 * 24 * time.Hour,
+		HistoryOutOfOrder:      7 * 24 * time.Hour,
+		QueryTimeout:           30 * time.Second,
+		QueryConcurrency:       4,
+		QueryMaxSamples:        20_000_000,
 		CPUProfileFile:         "./cpu.pprof",
 		CPUProfileDuration:     30 * time.Second,
 		MemProfileFile:         "./mem.pprof",
@@ -81,6 +88,15 @@ var settings = []setting{
 	{"database-max-conns", "", "DATABASE_MAX_CONNS", "1", "20", "0", nil, func(c config.Config) any { return c.DatabaseMaxConns }, 1, 20},
 	{"database-timeout", "", "DATABASE_TIMEOUT", "2", "1m30s", "0", nil, func(c config.Config) any { return c.DatabaseTimeout }, 2 * time.Second, 90 * time.Second},
 	{"database-connect-timeout", "", "DATABASE_CONNECT_TIMEOUT", "0.5", "7s", "-1", nil, func(c config.Config) any { return c.DatabaseConnectTimeout }, 500 * time.Millisecond, 7 * time.Second},
+	{"history", "", "HISTORY", "false", "true", "maybe", nil, func(c config.Config) any { return c.History }, false, true},
+	{"history-path", "", "HISTORY_PATH", "/a", "/b", "", nil, func(c config.Config) any { return c.HistoryPath }, "/a", "/b"},
+	{"history-retention", "", "HISTORY_RETENTION", "30d", "1y", "1m", nil, func(c config.Config) any { return c.HistoryRetention }, 720 * time.Hour, 8760 * time.Hour},
+	{"history-max-size", "", "HISTORY_MAX_SIZE", "1GiB", "5GB", "-1", nil, func(c config.Config) any { return c.HistoryMaxSize }, int64(1 << 30), int64(5e9)},
+	{"history-out-of-order", "", "HISTORY_OUT_OF_ORDER", "0", "1d", "2y", nil, func(c config.Config) any { return c.HistoryOutOfOrder }, time.Duration(0), 24 * time.Hour},
+	{"query-timeout", "", "QUERY_TIMEOUT", "2", "1m30s", "0", nil, func(c config.Config) any { return c.QueryTimeout }, 2 * time.Second, 90 * time.Second},
+	{"query-concurrency", "", "QUERY_CONCURRENCY", "1", "20", "0", nil, func(c config.Config) any { return c.QueryConcurrency }, 1, 20},
+	{"query-max-samples", "", "QUERY_MAX_SAMPLES", "1", "50000000", "0", nil, func(c config.Config) any { return c.QueryMaxSamples }, 1, 50_000_000},
+	{"enable-admin-api", "", "ENABLE_ADMIN_API", "true", "false", "maybe", nil, func(c config.Config) any { return c.EnableAdminAPI }, true, false},
 	{"key", "k", "KEY", "one", "two", "", nil, func(c config.Config) any { return c.Key }, logger.Secret("one"), logger.Secret("two")},
 	{"cpu-profile-file", "", "CPU_PROFILE_FILE", "/a", "/b", "", nil, func(c config.Config) any { return c.CPUProfileFile }, "/a", "/b"},
 	{"cpu-profile-duration", "", "CPU_PROFILE_DURATION", "5s", "1m", "0s", nil, func(c config.Config) any { return c.CPUProfileDuration }, 5 * time.Second, time.Minute},
@@ -162,7 +178,7 @@ func TestErrorLines(t *testing.T) {
 func TestMissingValues(t *testing.T) {
 	for _, s := range config.Settings() {
 		got, err := parse(nil, "--"+s.Flag)
-		if s.Flag == "restore" {
+		if s.Kind == "bool" {
 			require.NoError(t, err)
 			require.True(t, got.Restore)
 			continue

@@ -78,10 +78,14 @@ func (r *rig) push(mark storage.Mark, every time.Duration, ms ...metric.Metric) 
 			ms[i].Timestamp = r.ms()
 		}
 	}
-	w := &storage.Write{Metrics: ms, Mark: mark, Arrived: r.ms(), Steps: storage.Trace(nil, ms)}
+	w := &storage.Write{Metrics: ms, Mark: mark, Arrived: r.ms(), Steps: metric.Trace(nil, ms)}
 	replayed, err := r.state.Apply(context.Background(), w)
 	require.NoError(r.t, err)
-	r.h.Record(w, replayed, every)
+	p := &history.Push{Metrics: ms, Steps: w.Steps, Replayed: replayed, Every: every}
+	if mark.Producer != "" {
+		p.Producer = mark.Producer[1:]
+	}
+	r.h.Record(p)
 }
 
 type point struct {

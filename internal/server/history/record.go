@@ -6,30 +6,40 @@ import (
 	"time"
 
 	"github.com/gometheus/gometheus/internal/common/metric"
-	"github.com/gometheus/gometheus/internal/server/storage"
 )
 
 // slice is, in milliseconds, how much time the increments of a counter share a
 // sample.
 const slice = 250
 
-// Record notes a batch that was committed to the state, with its steps. Of a
-// replay it notes the gauges, which change nothing where they are known already:
-// the process may have ended between the commit and the flush. every is how often
-// the producer said it reports; 0: it said nothing.
+// Push is a batch that was committed to the state.
+type Push struct {
+	Metrics []metric.Metric
+	Steps   []metric.Step // one per metric
+	// Replayed tells that it had been committed before.
+	Replayed bool
+	// Producer is who sent it; "" if it has no name.
+	Producer string
+	// Every is how often the producer says it reports; 0: it says nothing.
+	Every time.Duration
+}
+
+// Record notes a batch that was committed to the state. Of a replay it notes the
+// gauges, which change nothing where they are known already: the process may have
+// ended between the commit and the flush.
 //
-// The write is the caller's again when Record returns.
-func (h *History) Record(w *storage.Write, replayed bool, every time.Duration) {
+// What is in p is the caller's again when Record returns.
+func (h *History) Record(p *Push) {
 	now := h.o.Now().UnixMilli()
 	h.mu.Lock()
 	var from uint32
-	if every > 0 {
-		from = h.reportLocked(w, every, now)
+	if p.Every > 0 {
+		from = h.reportLocked(p, now)
 	}
 	seen := h.clock()
-	for i := range w.Steps {
-		m, st := &w.Metrics[i], &w.Steps[i]
-		if m.Kind == metric.Counter && (replayed || st.Total < 0) {
+	for i := range p.Steps {
+		m, st := &p.Metrics[i], &p.Steps[i]
+		if m.Kind == metric.Counter && (p.Replayed || st.Total < 0) {
 			continue
 		}
 		s := h.findLocked(m, st)
@@ -69,7 +79,7 @@ func (h *History) gaugeLocked(s *series, t int64, v float64) {
 // increment, but not after now, where nobody would see it, and not before the
 // sample before it: a total never goes back in time. What falls into the slice of
 // a sample that still waits takes its place.
-func (h *History) counterLocked(s *series, st *storage.Step, now int64) {
+func (h *History) counterLocked(s *series, st *metric.Step, now int64) {
 	if st.Total < s.total {
 		return // another batch, committed after this one, was faster
 	}

@@ -9,12 +9,10 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/prometheus/prometheus/model/value"
 
 	"github.com/gometheus/gometheus/internal/common/metric"
-	"github.com/gometheus/gometheus/internal/server/storage"
 )
 
 const (
@@ -34,10 +32,6 @@ const (
 	forgetAfter = 7 * 24 * 3_600_000
 	// saveInterval is, in milliseconds, how often the reporters are saved.
 	saveInterval = 60_000
-
-	// MinReportInterval and MaxReportInterval bound what a producer may say.
-	MinReportInterval = 100 * time.Millisecond
-	MaxReportInterval = 24 * time.Hour
 
 	instanceLabel = "instance"
 )
@@ -76,11 +70,11 @@ func (r *reporters) init() {
 
 // reportLocked notes that a producer reported and writes up. It returns the
 // producer's number, 0 if it has no name or there are too many.
-func (h *History) reportLocked(w *storage.Write, every time.Duration, now int64) uint32 {
-	name := w.Mark.Producer
+func (h *History) reportLocked(p *Push, now int64) uint32 {
+	name := p.Producer
 	inst := ""
-	for i := range w.Metrics {
-		if inst = w.Metrics[i].Labels.Get(instanceLabel); inst != "" {
+	for i := range p.Metrics {
+		if inst = p.Metrics[i].Labels.Get(instanceLabel); inst != "" {
 			break
 		}
 	}
@@ -88,7 +82,7 @@ func (h *History) reportLocked(w *storage.Write, every time.Duration, now int64)
 		name = inst
 	}
 	if inst == "" && name != "" {
-		inst = name[1:] // without what storage.ParseMark puts before it
+		inst = name
 	}
 	if inst == "" {
 		return 0
@@ -110,7 +104,7 @@ func (h *History) reportLocked(w *storage.Write, every time.Duration, now int64)
 		rep.late = false
 		r.instances[rep.instance].alive++
 	}
-	rep.every, rep.seen = every.Milliseconds(), h.clock()
+	rep.every, rep.seen = p.Every.Milliseconds(), h.clock()
 	if r.shortest == 0 || rep.every < r.shortest {
 		r.shortest = rep.every
 	}

@@ -7,7 +7,6 @@ import (
 	promstorage "github.com/prometheus/prometheus/storage"
 
 	"github.com/gometheus/gometheus/internal/common/metric"
-	"github.com/gometheus/gometheus/internal/server/storage"
 )
 
 // series is what the history knows of a pushed series.
@@ -78,7 +77,7 @@ type table struct {
 func (t *table) init() { t.byKey = make(map[string]*series) }
 
 // findLocked finds the record of the series of m, or makes it.
-func (h *History) findLocked(m *metric.Metric, st *storage.Step) *series {
+func (h *History) findLocked(m *metric.Metric, st *metric.Step) *series {
 	t := &h.table
 	if st.Series == 0 {
 		t.key = m.AppendKey(t.key[:0])

@@ -1,28 +1,72 @@
 // Package manager is the facade the API talks to: it knows what stands behind
-// it, the API does not. Today that is the storage of the state; the history
-// will be appended here, after the commit to state.
+// it, the API does not. A push is committed to the state, then told to the
+// history.
 package manager
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	"github.com/gometheus/gometheus/internal/common/metric"
+	"github.com/gometheus/gometheus/internal/server/history"
 	"github.com/gometheus/gometheus/internal/server/storage"
 )
+
+// History is told of every push that was committed.
+type History interface {
+	Record(p *history.Push)
+}
 
 // Manager is safe for use by many goroutines.
 type Manager struct {
 	storage storage.Storage
+	history History
+	traces  sync.Pool // of *trace
 }
 
-// New makes the Manager of a storage, which stays the caller's to close.
-func New(s storage.Storage) *Manager {
-	return &Manager{storage: s}
+// trace is the memory in which a batch is followed.
+type trace struct {
+	steps []metric.Step
+	push  history.Push
 }
 
-// Update applies a batch. See storage.Storage.Apply.
-func (m *Manager) Update(ctx context.Context, w *storage.Write) (replayed bool, err error) {
-	return m.storage.Apply(ctx, w)
+// New makes the Manager of a storage and a history, which stay the caller's to
+// close. There may be no history: nil.
+func New(s storage.Storage, h History) *Manager {
+	m := &Manager{storage: s, history: h}
+	m.traces.New = func() any { return new(trace) }
+	return m
+}
+
+// Update applies a batch. See storage.Storage.Apply. every is how often its
+// producer says it reports; 0: it says nothing.
+func (m *Manager) Update(ctx context.Context, w *storage.Write, every time.Duration) (replayed bool, err error) {
+	if m.history == nil {
+		return m.storage.Apply(ctx, w)
+	}
+	t := m.traces.Get().(*trace)
+	defer m.release(t)
+	t.steps = metric.Trace(t.steps, w.Metrics)
+	w.Steps = t.steps
+	replayed, err = m.storage.Apply(ctx, w)
+	w.Steps = nil
+	if err != nil {
+		return replayed, err
+	}
+	t.push = history.Push{Metrics: w.Metrics, Steps: t.steps, Replayed: replayed, Producer: w.Mark.Name(), Every: every}
+	m.history.Record(&t.push)
+	return replayed, nil
+}
+
+func (m *Manager) release(t *trace) {
+	const most = 16384 // one huge batch must not stay in memory
+	if cap(t.steps) > most {
+		return
+	}
+	clear(t.steps)
+	t.push = history.Push{}
+	m.traces.Put(t)
 }
 
 // Value answers what is stored. See storage.Storage.Value.

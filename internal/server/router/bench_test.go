@@ -35,7 +35,7 @@ import (
 // newHandler is the server's handler over a storage, as the program wires it.
 func newHandler(s storage.Storage, key string, log *zap.Logger) http.Handler {
 	return router.New(router.Options{
-		API:     api.New(manager.New(s), metric.DefaultLimits(), time.Now),
+		API:     api.New(manager.New(s, nil), metric.DefaultLimits(), time.Now),
 		Static:  templates.Static,
 		Problem: problem.Writer{Log: log},
 		Signer:  middleware.NewSigner(key),

@@ -3,6 +3,7 @@ package storage
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 )
 
 // Mark names a batch of a producer, so that it counts once. The sequence of a
@@ -15,6 +16,15 @@ type Mark struct {
 
 // IsZero reports whether the batch carries no mark.
 func (m Mark) IsZero() bool { return m.Producer == "" }
+
+// Name is the name of a producer that numbers its batches, and "" otherwise: a
+// key that stands for one batch says nothing of who sends the next.
+func (m Mark) Name() string {
+	if name, ok := strings.CutPrefix(m.Producer, "#"); ok {
+		return name
+	}
+	return ""
+}
 
 // WindowSize is how many sequence numbers below the highest are remembered one
 // by one. A sender never runs further ahead of its oldest unacknowledged batch,

@@ -67,7 +67,7 @@ func newProcess(t testing.TB, binary, dsn string) *process {
 func (p *process) start(t testing.TB) {
 	t.Helper()
 	p.cmd = exec.Command(p.binary)
-	p.cmd.Env = []string{"ADDRESS=" + p.address, "DATABASE_DSN=" + p.dsn, "DATABASE_MAX_CONNS=8"}
+	p.cmd.Env = []string{"ADDRESS=" + p.address, "DATABASE_DSN=" + p.dsn, "DATABASE_MAX_CONNS=8", "HISTORY=false"}
 	p.cmd.Dir = filepath.Dir(p.binary)
 	p.cmd.Stderr = p.log
 	require.NoError(t, p.cmd.Start())

@@ -207,14 +207,14 @@ func minimalLeavesBatch(t *testing.T, s storage.Storage) {
 }
 
 func stepsTell(t *testing.T, s storage.Storage) {
-	traced := func(mark storage.Mark, ms ...metric.Metric) (steps []storage.Step, replayed bool) {
-		w := &storage.Write{Metrics: ms, Mark: mark, Minimal: true, Steps: storage.Trace(nil, ms)}
+	traced := func(mark storage.Mark, ms ...metric.Metric) (steps []metric.Step, replayed bool) {
+		w := &storage.Write{Metrics: ms, Mark: mark, Minimal: true, Steps: metric.Trace(nil, ms)}
 		replayed, err := s.Apply(context.Background(), w)
 		require.NoError(t, err)
 		return w.Steps, replayed
 	}
 	seen := map[uint32]string{}
-	known := func(steps []storage.Step, ms ...metric.Metric) {
+	known := func(steps []metric.Step, ms ...metric.Metric) {
 		for i := range steps {
 			if n := steps[i].Series; n != 0 {
 				key := string(ms[i].AppendKey(nil))
@@ -232,8 +232,8 @@ func stepsTell(t *testing.T, s storage.Storage) {
 	known(steps, first...)
 	require.True(t, steps[0].Created)
 	require.True(t, steps[2].Created)
-	require.Equal(t, storage.Step{Created: true, Time: Now, Total: 2}, steps[0])
-	require.Equal(t, storage.Step{Created: true, Time: Now, Total: 3}, steps[2])
+	require.Equal(t, metric.Step{Created: true, Time: Now, Total: 2}, steps[0])
+	require.Equal(t, metric.Step{Created: true, Time: Now, Total: 3}, steps[2])
 	require.Equal(t, int64(Now-7), steps[1].Time)
 	require.Equal(t, 1.5, steps[1].Value)
 
@@ -241,7 +241,7 @@ func stepsTell(t *testing.T, s storage.Storage) {
 	mark := storage.Mark{Producer: "#p", Sequence: 1}
 	steps, _ = traced(mark, slices.Clone(second)...)
 	known(steps, second...)
-	require.Equal(t, storage.Step{Time: Now, Total: 6}, steps[0], "a counter's newest time")
+	require.Equal(t, metric.Step{Time: Now, Total: 6}, steps[0], "a counter's newest time")
 	require.Equal(t, int64(Now-90), steps[1].Time, "a gauge's own time, though a newer value stands")
 	require.Equal(t, 2.5, steps[1].Value)
 	require.False(t, steps[1].Created)

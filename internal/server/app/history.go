@@ -1,0 +1,68 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/gometheus/gometheus/internal/server/config"
+	"github.com/gometheus/gometheus/internal/server/history"
+	"github.com/gometheus/gometheus/internal/server/manager"
+	"github.com/gometheus/gometheus/internal/server/storage"
+)
+
+// openedHistory is the history, or, with HISTORY=false, none.
+type openedHistory struct {
+	*history.History
+}
+
+// openHistory opens the history that the configuration asks for and completes it
+// from the state.
+func openHistory(ctx context.Context, cfg config.Config, state storage.Storage, registerer prometheus.Registerer, log *zap.Logger) (openedHistory, error) {
+	if !cfg.History {
+		log.Info("HISTORY is false: the latest values alone are kept")
+		return openedHistory{}, nil
+	}
+	start := time.Now()
+	h, err := history.Open(history.Options{
+		Path: cfg.HistoryPath, Retention: cfg.HistoryRetention, MaxSize: cfg.HistoryMaxSize, OutOfOrder: cfg.HistoryOutOfOrder,
+		QueryTimeout: cfg.QueryTimeout, QueryConcurrency: cfg.QueryConcurrency, QueryMaxSamples: cfg.QueryMaxSamples,
+		Registerer: registerer, Now: time.Now, Log: log,
+	})
+	if err != nil {
+		return openedHistory{}, err
+	}
+	if err := h.Reconcile(ctx, state.All(ctx)); err != nil {
+		return openedHistory{}, fmt.Errorf("complete the history from the state: %w", errors.Join(err, h.Close()))
+	}
+	log.Info("history is open", zap.String("folder", cfg.HistoryPath), zap.Duration("took", time.Since(start)))
+	return openedHistory{h}, nil
+}
+
+// recorder is what the manager tells of pushes; nil if there is no history.
+func (h openedHistory) recorder() manager.History {
+	if h.History == nil {
+		return nil
+	}
+	return h.History
+}
+
+// Run works until ctx ends.
+func (h openedHistory) Run(ctx context.Context) error {
+	if h.History == nil {
+		return idle(ctx)
+	}
+	return h.History.Run(ctx)
+}
+
+// Close closes the history.
+func (h openedHistory) Close() error {
+	if h.History == nil {
+		return nil
+	}
+	return h.History.Close()
+}
