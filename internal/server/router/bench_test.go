@@ -20,6 +20,7 @@ import (
 
 	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/internal/server/api"
+	"github.com/gometheus/gometheus/internal/server/history"
 	"github.com/gometheus/gometheus/internal/server/manager"
 	"github.com/gometheus/gometheus/internal/server/middleware"
 	"github.com/gometheus/gometheus/internal/server/problem"
@@ -34,8 +35,12 @@ import (
 
 // newHandler is the server's handler over a storage, as the program wires it.
 func newHandler(s storage.Storage, key string, log *zap.Logger) http.Handler {
+	return newHandlerWith(manager.New(s, nil), time.Now, key, log)
+}
+
+func newHandlerWith(m *manager.Manager, now func() time.Time, key string, log *zap.Logger) http.Handler {
 	return router.New(router.Options{
-		API:     api.New(manager.New(s, nil), metric.DefaultLimits(), time.Now),
+		API:     api.New(m, metric.DefaultLimits(), now),
 		Static:  templates.Static,
 		Problem: problem.Writer{Log: log},
 		Signer:  middleware.NewSigner(key),
@@ -172,6 +177,55 @@ func BenchmarkIngest(b *testing.B) {
 	full := header.Clone()
 	full.Del("Prefer")
 	run("impl=gometheus-full-answer", newHandler(memory.New(), "", zap.NewNop()), full, http.StatusOK)
+}
+
+// BenchmarkHistory is what BenchmarkIngest does, with and without a history
+// behind the memory storage. The clock goes on by ten seconds a batch, so that
+// every metric of every batch is a sample, as with a real agent; writing them to
+// the TSDB is part of what is measured.
+func BenchmarkHistory(b *testing.B) {
+	const n = 200
+	ms := benchBatch(n)
+	for i := range ms {
+		ms[i].Timestamp = 0
+	}
+	body := gzipped(b, ms)
+	for _, impl := range []string{"without", "with"} {
+		b.Run("impl="+impl, func(b *testing.B) {
+			clock := time.Now().Add(-24 * time.Hour)
+			now := func() time.Time { return clock }
+			m := manager.New(memory.New(), nil)
+			if impl == "with" {
+				h, err := history.Open(history.Options{
+					Path: b.TempDir(), Retention: 15 * 24 * time.Hour, OutOfOrder: 7 * 24 * time.Hour,
+					QueryTimeout: time.Minute, QueryConcurrency: 1, QueryMaxSamples: 1e6, Now: now, Log: zap.NewNop(),
+				})
+				require.NoError(b, err)
+				defer h.Close()
+				m = manager.New(memory.New(), h)
+			}
+			h := newHandlerWith(m, now, "", zap.NewNop())
+			w := &sink{header: http.Header{}}
+			reader := bytes.NewReader(body)
+			header := http.Header{"Content-Encoding": {"gzip"}, "Content-Type": {"application/json"}, "Prefer": {"return=minimal"}}
+			b.ReportAllocs()
+			for b.Loop() {
+				clock = clock.Add(10 * time.Second)
+				reader.Reset(body)
+				r, err := http.NewRequest(http.MethodPost, "/updates/", io.NopCloser(reader))
+				if err != nil {
+					b.Fatal(err)
+				}
+				r.Header = header.Clone()
+				w.reset()
+				h.ServeHTTP(w, r)
+				if w.status != http.StatusNoContent {
+					b.Fatal(w.status)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/metric")
+		})
+	}
 }
 
 // BenchmarkValue is GET /value/… with 10,000 series stored.
