@@ -26,7 +26,7 @@ COMMIT    ?= $(shell git rev-parse --verify --quiet HEAD 2>/dev/null)$(if $(shel
 DATE      ?= $(shell TZ=UTC0 git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
 LDFLAGS   := -X $(BUILDINFO).version=$(VERSION) -X $(BUILDINFO).commit=$(COMMIT) -X $(BUILDINFO).date=$(DATE)
 
-.PHONY: help run bin cross test test-deps test-race crash bench fuzz lint vuln fmt clean
+.PHONY: help run bin cross test test-deps test-race crash bench fuzz lint lint-deps vuln fmt clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ crash: test-deps ## the long form of the crash harness: thousands of kills, powe
 test-deps:
 	@scripts/test-deps
 
+lint-deps:
+	@scripts/test-deps lint
+
 bench: ## run the benchmarks and compare what is side by side (impl=…)
 	@mkdir -p $(dir $(BENCH_FILE))
 	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem -benchtime=$(BENCHTIME) -count=$(COUNT) -timeout=2h $(BENCH_PKG) | tee $(BENCH_FILE)
@@ -63,9 +66,11 @@ bench: ## run the benchmarks and compare what is side by side (impl=…)
 fuzz: ## run every fuzz target for FUZZTIME each (10s)
 	@scripts/fuzz
 
-lint: ## vet and golangci-lint (its first build takes some minutes)
+lint: lint-deps ## vet, golangci-lint, shellcheck, actionlint (the first build takes some minutes)
 	$(GO) vet ./...
 	$(TOOL) golangci-lint run
+	git grep --untracked -lE '^#!/.*(/| )(ba)?sh$$' -- ':!*.go' ':!*.md' | xargs shellcheck
+	$(GO) tool -modfile=tools/actionlint/go.mod actionlint
 	@! grep -rl --include='*_test.go' 'time\.Sleep(' cmd internal pkg | xargs -r grep -L '"testing/synctest"' | \
 		sed 's/$$/: sleeps, and not in fake time (testing\/synctest)/' | grep . >&2
 

@@ -141,6 +141,7 @@ func newTab(t *testing.T, browser context.Context) *tab {
 	}
 	tb.ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
 	t.Cleanup(cancel)
+	t.Cleanup(tb.keepFailure)
 	t.Cleanup(func() {
 		tb.mu.Lock()
 		defer tb.mu.Unlock()
@@ -155,6 +156,28 @@ func newTab(t *testing.T, browser context.Context) *tab {
 		chromedp.EmulateViewport(1200, 800),
 	)
 	return tb
+}
+
+// keepFailure writes what a failed test saw last to the folder SCREENSHOTS, if it
+// is set.
+func (tb *tab) keepFailure() {
+	dir := os.Getenv("SCREENSHOTS")
+	if dir == "" || !tb.t.Failed() {
+		return
+	}
+	png, err := chromedp.Run(tb.ctx, chromedp.CaptureScreenshot())
+	if err == nil {
+		name := "failed-" + strings.Map(func(r rune) rune {
+			if strings.ContainsRune("/ ,:", r) {
+				return '-'
+			}
+			return r
+		}, tb.t.Name()) + ".png"
+		err = errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, name), png, 0o644))
+	}
+	if err != nil {
+		tb.t.Logf("keep a picture of the failure: %v", err)
+	}
 }
 
 func (tb *tab) listen(ev any) {
@@ -486,7 +509,7 @@ const lowContrast = `(() => {
 func TestScreenshots(t *testing.T) {
 	dir := os.Getenv("SCREENSHOTS")
 	if dir == "" {
-		t.Skip("only for people: SCREENSHOTS names no folder")
+		t.Skip("SCREENSHOTS names no folder")
 	}
 	b := browser(t)
 	machine, empty := newSite(t, machine()), newSite(t, nil)
