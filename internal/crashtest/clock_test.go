@@ -45,7 +45,7 @@ func (c *clocked) open() {
 	store, err := dump.Open(dump.Options{FS: c.fs, Path: db, Interval: time.Hour, Restore: true, Now: c.now, Log: zap.NewNop()})
 	require.NoError(c.t, err)
 	c.store = store
-	c.api = api.New(manager.New(store, nil), metric.DefaultLimits(), c.now)
+	c.api = api.New(manager.New(store, nil, nil), metric.DefaultLimits(), c.now)
 }
 
 // restart ends the server, in order or by a kill, and starts it again.

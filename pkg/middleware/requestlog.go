@@ -45,8 +45,9 @@ func RequestID(ctx context.Context) string {
 // RequestLog gives each request an id (X-Request-Id, in and out) and logs it
 // when it is done: 5xx at error, 4xx at warning level, the rest at debug, so
 // that the ordinary business of a server stays quiet. What the client sent is
-// logged as fields, which the encoder escapes, and shortened.
-func RequestLog(log *zap.Logger) func(http.Handler) http.Handler {
+// logged as fields, which the encoder escapes, and shortened. Each done is told
+// the request, the status and how long it took.
+func RequestLog(log *zap.Logger, done ...func(r *http.Request, status int, took time.Duration)) func(http.Handler) http.Handler {
 	ids := newRequestIDs()
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -67,6 +68,9 @@ func RequestLog(log *zap.Logger) func(http.Handler) http.Handler {
 				if recovered != nil { // on its way to net/http, which ends the connection
 					log.Error("request aborted", fields(r, id, status, size, start)...)
 					panic(recovered)
+				}
+				for _, f := range done {
+					f(r, max(status, http.StatusOK), time.Since(start))
 				}
 				if entry := log.Check(level(status), "request"); entry != nil {
 					entry.Write(fields(r, id, status, size, start)...)

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
@@ -24,6 +23,7 @@ import (
 	"github.com/gometheus/gometheus/internal/server/middleware"
 	"github.com/gometheus/gometheus/internal/server/problem"
 	"github.com/gometheus/gometheus/internal/server/router"
+	"github.com/gometheus/gometheus/internal/server/telemetry"
 	"github.com/gometheus/gometheus/internal/server/templates"
 	common "github.com/gometheus/gometheus/pkg/middleware"
 )
@@ -63,8 +63,8 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 			err = errors.Join(err, fmt.Errorf("close storage: %w", closeErr))
 		}
 	}()
-	registry := prometheus.NewRegistry()
-	past, err := openHistory(ctx, cfg, store, registry, log)
+	tell := telemetry.New()
+	past, err := openHistory(ctx, cfg, store, tell, log)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 	}
 	var inFlight sync.WaitGroup
 	server := &http.Server{
-		Handler:           counted(&inFlight, handler(cfg, store, past, log)),
+		Handler:           counted(&inFlight, handler(cfg, store, past, tell, log)),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      answerTimeout,
@@ -142,12 +142,14 @@ func counted(inFlight *sync.WaitGroup, h http.Handler) http.Handler {
 	})
 }
 
-func handler(cfg config.Config, store openedStorage, past openedHistory, log *zap.Logger) http.Handler {
+func handler(cfg config.Config, store openedStorage, past openedHistory, tell *telemetry.Telemetry, log *zap.Logger) http.Handler {
 	return router.New(router.Options{
-		API:     api.New(manager.New(store, past.recorder()), metric.DefaultLimits(), time.Now),
+		API:     api.New(manager.New(store, past.recorder(), tell), metric.DefaultLimits(), time.Now),
 		Static:  templates.Static,
-		Problem: problem.Writer{Log: log},
+		Problem: problem.Writer{Log: log, Wrote: tell.Rejected},
 		Signer:  middleware.NewSigner(cfg.Key.Reveal()),
 		Limits:  bodyLimits,
+		Metrics: tell.Handler(log),
+		Done:    tell.Request,
 	})
 }

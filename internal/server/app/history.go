@@ -4,15 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/gometheus/gometheus/internal/server/config"
 	"github.com/gometheus/gometheus/internal/server/history"
 	"github.com/gometheus/gometheus/internal/server/manager"
 	"github.com/gometheus/gometheus/internal/server/storage"
+	"github.com/gometheus/gometheus/internal/server/telemetry"
 )
 
 // openedHistory is the history, or, with HISTORY=false, none.
@@ -22,7 +23,7 @@ type openedHistory struct {
 
 // openHistory opens the history that the configuration asks for and completes it
 // from the state.
-func openHistory(ctx context.Context, cfg config.Config, state storage.Storage, registerer prometheus.Registerer, log *zap.Logger) (openedHistory, error) {
+func openHistory(ctx context.Context, cfg config.Config, state storage.Storage, tell *telemetry.Telemetry, log *zap.Logger) (openedHistory, error) {
 	if !cfg.History {
 		log.Info("HISTORY is false: the latest values alone are kept")
 		return openedHistory{}, nil
@@ -31,7 +32,7 @@ func openHistory(ctx context.Context, cfg config.Config, state storage.Storage, 
 	h, err := history.Open(history.Options{
 		Path: cfg.HistoryPath, Retention: cfg.HistoryRetention, MaxSize: cfg.HistoryMaxSize, OutOfOrder: cfg.HistoryOutOfOrder,
 		QueryTimeout: cfg.QueryTimeout, QueryConcurrency: cfg.QueryConcurrency, QueryMaxSamples: cfg.QueryMaxSamples,
-		Registerer: registerer, Now: time.Now, Log: log,
+		Registerer: tell.Registry(), Now: time.Now, Log: log,
 	})
 	if err != nil {
 		return openedHistory{}, err
@@ -39,6 +40,7 @@ func openHistory(ctx context.Context, cfg config.Config, state storage.Storage, 
 	if err := h.Reconcile(ctx, state.All(ctx)); err != nil {
 		return openedHistory{}, fmt.Errorf("complete the history from the state: %w", errors.Join(err, h.Close()))
 	}
+	tellHistory(tell, h)
 	log.Info("history is open", zap.String("folder", cfg.HistoryPath), zap.Duration("took", time.Since(start)))
 	return openedHistory{h}, nil
 }
@@ -65,4 +67,16 @@ func (h openedHistory) Close() error {
 		return nil
 	}
 	return h.History.Close()
+}
+
+// tellHistory registers what the history tells of itself, beside the TSDB's own
+// metrics.
+func tellHistory(tell *telemetry.Telemetry, h *history.History) {
+	const name, help = "gometheus_history_samples_total", "Pushed samples by what became of them in the history."
+	for outcome, n := range map[string]*atomic.Int64{
+		"appended": &h.Counts().Appended, "coalesced": &h.Counts().Coalesced, "too_old": &h.Counts().TooOld,
+		"duplicate": &h.Counts().Duplicate, "lost": &h.Counts().Lost,
+	} {
+		tell.CounterFunc(name, help, map[string]string{"outcome": outcome}, func() float64 { return float64(n.Load()) })
+	}
 }

@@ -18,10 +18,16 @@ type History interface {
 	Record(p *history.Push)
 }
 
+// Observer is told how every push ended.
+type Observer interface {
+	Batch(ms []metric.Metric, replayed bool, took time.Duration, err error)
+}
+
 // Manager is safe for use by many goroutines.
 type Manager struct {
 	storage storage.Storage
 	history History
+	watch   Observer
 	traces  sync.Pool // of *trace
 }
 
@@ -32,9 +38,9 @@ type trace struct {
 }
 
 // New makes the Manager of a storage and a history, which stay the caller's to
-// close. There may be no history: nil.
-func New(s storage.Storage, h History) *Manager {
-	m := &Manager{storage: s, history: h}
+// close. There may be no history: nil, and no observer.
+func New(s storage.Storage, h History, o Observer) *Manager {
+	m := &Manager{storage: s, history: h, watch: o}
 	m.traces.New = func() any { return new(trace) }
 	return m
 }
@@ -42,6 +48,10 @@ func New(s storage.Storage, h History) *Manager {
 // Update applies a batch. See storage.Storage.Apply. every is how often its
 // producer says it reports; 0: it says nothing.
 func (m *Manager) Update(ctx context.Context, w *storage.Write, every time.Duration) (replayed bool, err error) {
+	if m.watch != nil {
+		start := time.Now()
+		defer func() { m.watch.Batch(w.Metrics, replayed, time.Since(start), err) }()
+	}
 	if m.history == nil {
 		return m.storage.Apply(ctx, w)
 	}

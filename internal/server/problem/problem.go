@@ -64,6 +64,8 @@ type Handler func(w http.ResponseWriter, r *http.Request) error
 // Writer writes problems.
 type Writer struct {
 	Log *zap.Logger
+	// Wrote, if set, is told the code of every problem.
+	Wrote func(code string)
 }
 
 // Handle adapts h: its error becomes the answer.
@@ -87,6 +89,9 @@ func (p Writer) Write(w http.ResponseWriter, r *http.Request, err error) {
 	out, err := json.Marshal(body)
 	if err != nil { // a struct of strings and ints
 		panic("problem: " + err.Error())
+	}
+	if p.Wrote != nil {
+		p.Wrote(body.Code)
 	}
 	h := w.Header()
 	h.Set("Content-Type", response.ContentTypeProblem)

@@ -779,7 +779,7 @@ func TestPanicAfterPartOfAnAnswer(t *testing.T) {
 // they write.
 func withStatic(key string, log *zap.Logger, static http.Handler) http.Handler {
 	return router.New(router.Options{
-		API:     api.New(manager.New(memory.New(), nil), metric.DefaultLimits(), time.Now),
+		API:     api.New(manager.New(memory.New(), nil, nil), metric.DefaultLimits(), time.Now),
 		Static:  func(http.Handler) http.Handler { return static },
 		Problem: problem.Writer{Log: log},
 		Signer:  middleware.NewSigner(key),

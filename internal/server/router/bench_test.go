@@ -35,7 +35,7 @@ import (
 
 // newHandler is the server's handler over a storage, as the program wires it.
 func newHandler(s storage.Storage, key string, log *zap.Logger) http.Handler {
-	return newHandlerWith(manager.New(s, nil), time.Now, key, log)
+	return newHandlerWith(manager.New(s, nil, nil), time.Now, key, log)
 }
 
 func newHandlerWith(m *manager.Manager, now func() time.Time, key string, log *zap.Logger) http.Handler {
@@ -194,7 +194,7 @@ func BenchmarkHistory(b *testing.B) {
 		b.Run("impl="+impl, func(b *testing.B) {
 			clock := time.Now().Add(-24 * time.Hour)
 			now := func() time.Time { return clock }
-			m := manager.New(memory.New(), nil)
+			m := manager.New(memory.New(), nil, nil)
 			if impl == "with" {
 				h, err := history.Open(history.Options{
 					Path: b.TempDir(), Retention: 15 * 24 * time.Hour, OutOfOrder: 7 * 24 * time.Hour,
@@ -202,7 +202,7 @@ func BenchmarkHistory(b *testing.B) {
 				})
 				require.NoError(b, err)
 				defer h.Close()
-				m = manager.New(memory.New(), h)
+				m = manager.New(memory.New(), h, nil)
 			}
 			h := newHandlerWith(m, now, "", zap.NewNop())
 			w := &sink{header: http.Header{}}

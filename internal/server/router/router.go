@@ -5,6 +5,7 @@ package router
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -22,6 +23,9 @@ type Options struct {
 	Problem problem.Writer
 	Signer  *middleware.Signer
 	Limits  common.BodyLimits
+	Metrics http.Handler // what the server tells of itself
+	// Done is told of every request, if it is set.
+	Done func(r *http.Request, status int, took time.Duration)
 }
 
 // compressed are the media types sent with gzip to those who accept it.
@@ -34,8 +38,12 @@ var compressed = []string{
 // signature of the request and its decompression.
 func New(o Options) http.Handler {
 	r := chi.NewRouter()
+	var done []func(*http.Request, int, time.Duration)
+	if o.Done != nil {
+		done = append(done, o.Done)
+	}
 	r.Use(
-		common.RequestLog(o.Problem.Log),
+		common.RequestLog(o.Problem.Log, done...),
 		o.Signer.Sign,
 		middleware.Recover(o.Problem),
 		common.Compress(compressed...),
@@ -56,6 +64,9 @@ func New(o Options) http.Handler {
 	get(r, "/ping", h(o.API.Ping))
 	get(r, "/ping/", h(o.API.Ping))
 	get(r, "/", h(o.API.Page))
+	if o.Metrics != nil {
+		get(r, "/metrics", o.Metrics.ServeHTTP)
+	}
 	get(r, "/static/*", o.Static(notFound).ServeHTTP)
 
 	r.NotFound(notFound)
