@@ -21,6 +21,7 @@ type server struct {
 	dir      string
 	logs     string // folder of the log, if not dir
 	interval string
+	args     []string // further ones
 	target   *target
 	now      *process
 }
@@ -33,8 +34,10 @@ func newServer(t *testing.T, program, interval string) *server {
 
 // start starts the program and returns at once.
 func (s *server) start() {
-	s.now = start(s.t, filepath.Join(cmp.Or(s.logs, s.dir), "server.log"), s.program,
-		"--address", "127.0.0.1:0", "--file-storage-path", filepath.Join(s.dir, "db.json"), "--store-interval", s.interval)
+	args := append([]string{
+		"--address", "127.0.0.1:0", "--file-storage-path", filepath.Join(s.dir, "db.json"), "--store-interval", s.interval,
+	}, s.args...)
+	s.now = start(s.t, filepath.Join(cmp.Or(s.logs, s.dir), "server.log"), s.program, args...)
 }
 
 // up starts the program, if it doesn't run, and waits until it listens.
