@@ -1,0 +1,129 @@
+package conformance
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// sink is a ResponseWriter that keeps nothing.
+type sink struct {
+	header http.Header
+	status int
+}
+
+func (s *sink) Header() http.Header         { return s.header }
+func (s *sink) WriteHeader(status int)      { s.status = status }
+func (s *sink) Write(p []byte) (int, error) { return len(p), nil }
+
+// BenchmarkRemoteWrite is one request through the whole handler into a TSDB:
+// upstream's handler (the yardstick) and ours, each with a TSDB of its own. All
+// series are known, as they nearly always are, and each has one new sample.
+func BenchmarkRemoteWrite(b *testing.B) {
+	for _, version := range []string{"1.0", "2.0"} {
+		for _, n := range []int{200, 2000} {
+			for _, impl := range []string{"yardstick", "gometheus"} {
+				b.Run(fmt.Sprintf("version=%s/samples=%d/impl=%s", version, n, impl), func(b *testing.B) {
+					benchmark(b, version, n, impl)
+				})
+			}
+		}
+	}
+}
+
+func benchmark(b *testing.B, version string, n int, impl string) {
+	db := openDB(b)
+	h := http.Handler(yardstick(db))
+	if impl == "gometheus" {
+		h = ours(db)
+	}
+	series := benchSeries(n)
+	now := time.Now().Add(-30 * time.Minute).UnixMilli()
+	// Bodies are made outside the measured time, many at once.
+	bodies := make([][]byte, 0, 64)
+	refill := func() {
+		bodies = bodies[:0]
+		for range cap(bodies) {
+			now += 10
+			for i := range series {
+				series[i].samples = []sample{{t: now, v: float64(now%1000) + float64(i)}}
+			}
+			bodies = append(bodies, encode(b, version, series))
+		}
+	}
+	refill()
+	w := &sink{header: http.Header{}}
+	reader := bytes.NewReader(nil)
+	post := func(body []byte) {
+		reader.Reset(body)
+		r, err := http.NewRequest(http.MethodPost, "/api/v1/write", io.NopCloser(reader))
+		if err != nil {
+			b.Fatal(err)
+		}
+		r.ContentLength = int64(len(body))
+		r.Header = headers(version)
+		clear(w.header)
+		h.ServeHTTP(w, r)
+		if w.status != http.StatusNoContent {
+			b.Fatal(w.status)
+		}
+	}
+	post(bodies[0]) // births
+	i := 0
+	b.ReportAllocs()
+	cpu := cpuTime()
+	var outside time.Duration
+	for b.Loop() {
+		if i++; i == len(bodies) {
+			b.StopTimer()
+			start := cpuTime()
+			refill()
+			outside += cpuTime() - start
+			i = 0
+			b.StartTimer()
+		}
+		post(bodies[i])
+	}
+	cpu = cpuTime() - cpu - outside
+	samples := float64(b.N) * float64(n)
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/samples, "ns/sample")
+	b.ReportMetric(float64(cpu.Nanoseconds())/samples, "cpu-ns/sample")
+}
+
+// benchSeries is n series with 8 labels besides the name, as a node exporter
+// behind service discovery has them.
+func benchSeries(n int) []series {
+	out := make([]series, n)
+	for i := range out {
+		out[i].labels = []string{
+			"__name__", fmt.Sprintf("node_network_receive_packets_total_%d", i%50),
+			"cluster", "eu-central-1-production",
+			"device", fmt.Sprintf("eth%d", i%8),
+			"env", "production",
+			"instance", fmt.Sprintf("web-%d.example.org:9100", i/50),
+			"job", "node-exporter",
+			"namespace", "monitoring",
+			"pod", fmt.Sprintf("node-exporter-%05d", i),
+			"zone", "eu-central-1b",
+		}
+	}
+	return out
+}
+
+func TestBenchmarkSeries(t *testing.T) {
+	for _, version := range []string{"1.0", "2.0"} {
+		db := openDB(t)
+		list := benchSeries(300)
+		for i := range list {
+			list[i].samples = []sample{{t: time.Now().UnixMilli(), v: 1}}
+		}
+		w := send(t, ours(db), version, encode(t, version, list))
+		require.Equal(t, http.StatusNoContent, w.Code, w.Body)
+		require.Len(t, contents(t, db).series, 300)
+	}
+}
