@@ -28,7 +28,6 @@ type batch struct {
 	v       version
 	latest  int64 // a sample may be that new
 	minute  int64 // now, for the cache
-	longest int   // bytes of a symbol that can be in a label
 	elems   int   // samples, histograms and exemplars that may still come
 	buckets int   // spans, buckets and bounds that may still come
 
@@ -46,14 +45,24 @@ type batch struct {
 
 	cur current
 
-	symbols   []symbolAt // of a request of 2.0
-	keyBuf    []byte     // the key, where it can't be a piece of plain
+	// Of a request of 2.0: where its symbols stand, and the numbers of those that
+	// have one in the table of the Handler.
+	symbols []symbolAt
+	ids     []uint64
+
+	keyBuf    []byte   // the key, where it can't be a piece of plain
+	labelRefs []uint32 // of the current series of 2.0; c.nrefs of them
 	labels    []labels.Label
 	exLabels  []labels.Label
 	refs      []uint32
 	builder   labels.ScratchBuilder
 	exemplar  wire.Exemplar
 	exemplars []exemplar.Exemplar
+}
+
+func newBatch(h *Handler) *batch {
+	refs := 2 * h.o.Limits.Labels
+	return &batch{h: h, labelRefs: make([]uint32, refs), keyBuf: make([]byte, 0, 1+8*refs)}
 }
 
 // current is the series under way.
@@ -68,8 +77,9 @@ type current struct {
 	histograms [][]byte
 	exemplars  [][]byte
 	meta       wire.Metadata2
-	badRefs    error
-	nrefs      int
+	bad        error // what is wrong with its labels
+	nrefs      int   // of its labels, in 2.0
+	foreign    bool  // some of these have no number in the Handler's table
 }
 
 // moved is a series that the TSDB has anew, under another reference.
@@ -90,7 +100,6 @@ type family struct {
 func (b *batch) write(ctx context.Context, v version) (counts, *failure) {
 	now := b.h.o.Now().UnixMilli()
 	b.v, b.latest, b.minute = v, now+maxAhead, now/60_000
-	b.longest = max(b.h.o.Limits.LabelName, b.h.o.Limits.LabelValue) + 5 // with its length
 	b.elems, b.buckets = b.h.o.Limits.Samples, b.h.o.Limits.Buckets
 	b.h.cache.sweep(b.minute)
 	defer b.unlock() // last, and after a panic too
@@ -186,14 +195,14 @@ func (b *batch) unlock() {
 // that shares memory with something.
 func (b *batch) free() {
 	if !b.freeBody() {
-		*b = batch{h: b.h} // much of it shares memory with the body
+		*b = *newBatch(b.h) // much of it shares memory with the body
 	}
 	clear(b.born)
 	clear(b.moved)
 	clear(b.metas)
 	b.born, b.moved, b.metas = b.born[:0], b.moved[:0], b.metas[:0]
 	b.app, b.exApp, b.wrote, b.refuse = nil, nil, counts{}, refusals{}
-	b.symbols = shrink(b.symbols)
+	b.symbols, b.ids = shrink(b.symbols), shrink(b.ids)
 	b.cur = current{
 		samples:    shrink(b.cur.samples),
 		histograms: shrink(b.cur.histograms),
@@ -202,7 +211,6 @@ func (b *batch) free() {
 	b.labels, b.exLabels, b.refs = shrink(b.labels), shrink(b.exLabels), shrink(b.refs)
 	b.exemplars = shrink(b.exemplars)
 	b.born, b.moved, b.metas = shrink(b.born), shrink(b.moved), shrink(b.metas)
-	b.keyBuf = shrink(b.keyBuf)
 	b.h.pool.Put(b)
 }
 
@@ -221,21 +229,23 @@ func shrink[T any](s []T) []T {
 func (b *batch) find() (ok bool, err error) {
 	c := &b.cur
 	c.known, c.ref, c.set = nil, 0, labels.EmptyLabels()
-	if len(c.key) == 0 || c.badRefs != nil {
+	if len(c.key) == 0 || c.bad != nil {
 		return false, b.parse()
 	}
-	c.hash = maphash.Bytes(b.h.seed, c.key)
-	if b.known() {
+	if !c.foreign && b.known() {
 		return true, nil
 	}
 	if err := b.parse(); err != nil {
 		return false, err
 	}
-	if c.badRefs != nil {
+	if c.bad != nil {
 		return false, nil
 	}
-	if !b.births {
+	if waited := !b.births; waited || c.foreign {
 		b.lock()
+		if b.v == v2 {
+			b.intern()
+		}
 		if b.known() { // born while we waited
 			return true, nil
 		}
@@ -246,6 +256,7 @@ func (b *batch) find() (ok bool, err error) {
 
 func (b *batch) known() bool {
 	c := &b.cur
+	c.hash = maphash.Bytes(b.h.seed, c.key)
 	if c.known = b.h.cache.find(c.hash, c.key, b.minute); c.known == nil {
 		return false
 	}
@@ -253,24 +264,41 @@ func (b *batch) known() bool {
 	return true
 }
 
-// parse reads the current key into b.labels and checks them; what is wrong is
-// in c.badRefs. An error ends the request.
+// parse reads the labels of the current series into b.labels and checks them;
+// what is wrong is in c.bad. An error ends the request.
 func (b *batch) parse() (err error) {
 	c := &b.cur
-	b.labels = b.labels[:0]
-	if c.badRefs != nil {
+	if c.bad != nil {
 		return nil
 	}
-	if b.labels, err = fields(b.labels, c.key, b.h.o.Limits.Labels); err != nil {
+	if b.labels, err = b.appendLabels(b.labels[:0]); err != nil {
 		return err
 	}
-	c.badRefs = b.h.o.Limits.check(b.labels)
+	c.bad = b.h.o.Limits.check(b.labels)
 	return nil
+}
+
+// appendLabels reads the labels of the current series. They share the memory of
+// the body.
+func (b *batch) appendLabels(dst []labels.Label) ([]labels.Label, error) {
+	c := &b.cur
+	if b.v == v1 {
+		return fields(dst, c.key, b.h.o.Limits.Labels)
+	}
+	for i := 0; i+1 < c.nrefs; i += 2 {
+		name, _ := b.symbol(b.labelRefs[i])
+		value, _ := b.symbol(b.labelRefs[i+1])
+		dst = append(dst, labels.Label{Name: name, Value: value})
+	}
+	return dst, nil
 }
 
 // describe shows the current series in a message.
 func (b *batch) describe() string {
-	ls, err := fields(nil, b.cur.key, b.h.o.Limits.Labels)
+	if errors.Is(b.cur.bad, errRange) || errors.Is(b.cur.bad, errOddRefs) {
+		return "{}"
+	}
+	ls, err := b.appendLabels(nil)
 	if err != nil {
 		return "{}"
 	}
@@ -327,8 +355,8 @@ func (b *batch) rebuild() error {
 	if err := b.parse(); err != nil {
 		return err
 	}
-	if b.cur.badRefs != nil {
-		return fmt.Errorf("labels of a known series: %w", b.cur.badRefs)
+	if b.cur.bad != nil {
+		return fmt.Errorf("labels of a known series: %w", b.cur.bad)
 	}
 	b.lock()
 	b.cur.set = build(&b.builder, b.labels)

@@ -45,9 +45,10 @@ const maxAhead = int64(10 * time.Minute / time.Millisecond)
 // Handler answers POST /api/v1/write. Make it with New, one for each time the
 // TSDB is opened. The body must reach it as sent: it unpacks snappy itself.
 type Handler struct {
-	o     Options
-	cache *cache
-	seed  maphash.Seed
+	o       Options
+	cache   *cache
+	symbols *symbolTable
+	seed    maphash.Seed
 
 	bodies *semaphore.Semaphore // bytes of bodies larger than smallBody
 	pool   sync.Pool            // of *batch
@@ -61,12 +62,13 @@ type Handler struct {
 func New(o Options) *Handler {
 	o.Limits = o.Limits.orDefault()
 	h := &Handler{
-		o:      o,
-		cache:  newCache(o.Limits.Series),
-		seed:   maphash.MakeSeed(),
-		bodies: semaphore.New(o.Limits.InFlight),
+		o:       o,
+		cache:   newCache(o.Limits.Series),
+		symbols: newSymbolTable(2 * o.Limits.Series),
+		seed:    maphash.MakeSeed(),
+		bodies:  semaphore.New(o.Limits.InFlight),
 	}
-	h.pool.New = func() any { return &batch{h: h} }
+	h.pool.New = func() any { return newBatch(h) }
 	return h
 }
 

@@ -15,22 +15,13 @@ import (
 
 // A key is the bytes by which a series is known. In 1.0 it is its label fields
 // as they stand on the wire, first byte 0x0A. In 2.0, where labels are numbers
-// that mean something within one request only, it is keyV2 and then every name
-// and value as its symbol stands on the wire: length and bytes.
+// that mean something within one request only, it is keyV2 and then the number
+// of every name and value in the symbol table of the Handler, 8 bytes each.
 const keyV2 = 0x00
 
-// fields cuts a key into labels, appended to dst, and stops when these are more
-// than most. Their strings share the key's memory.
+// fields cuts labels of 1.0 as on the wire, appended to dst, and stops when these
+// are more than most. Their strings share the memory.
 func fields(dst []labels.Label, key []byte, most int) ([]labels.Label, error) {
-	if len(key) > 0 && key[0] == keyV2 {
-		for pos := 1; pos < len(key) && len(dst) <= most; {
-			var l labels.Label
-			l.Name, pos = symbol(key, pos)
-			l.Value, pos = symbol(key, pos)
-			dst = append(dst, l)
-		}
-		return dst, nil
-	}
 	m := wire.Walk(key)
 	for len(dst) <= most && m.Next() {
 		l, err := wire.DecodeLabel(m.Bytes)
@@ -40,12 +31,6 @@ func fields(dst []labels.Label, key []byte, most int) ([]labels.Label, error) {
 		dst = append(dst, labels.Label{Name: view(l.Name), Value: view(l.Value)})
 	}
 	return dst, m.Err()
-}
-
-func symbol(key []byte, pos int) (string, int) {
-	n, at := wire.Uvarint(key, pos)
-	end := at + int(n)
-	return view(key[at:end]), end
 }
 
 // view is b as a string, without a copy: valid as long as b is not changed.

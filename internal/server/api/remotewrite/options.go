@@ -84,6 +84,7 @@ func (l Limits) orDefault() Limits {
 	// The TSDB's label sets can't hold longer strings.
 	const most = 1<<24 - 1
 	l.LabelName, l.LabelValue = min(l.LabelName, most), min(l.LabelValue, most)
+	l.Plain = min(l.Plain, 1<<30) // positions in it are kept in 32 bits
 	return l
 }
 

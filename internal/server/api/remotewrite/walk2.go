@@ -2,8 +2,9 @@ package remotewrite
 
 import (
 	"context"
-	"fmt"
+	"encoding/binary"
 	"hash/maphash"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -11,19 +12,17 @@ import (
 	"github.com/gometheus/gometheus/internal/server/api/remotewrite/wire"
 )
 
-// symbolAt is where a symbol stands in the body: from its length on.
-type symbolAt struct {
-	raw  []byte // length and bytes, as on the wire
-	skip int    // bytes of the length
-}
+// symbolAt is where a symbol stands in the body.
+type symbolAt struct{ start, end uint32 }
 
 // walkV2 walks an io.prometheus.write.v2.Request: first the symbols, which may
 // stand anywhere, then the series.
 func (b *batch) walkV2(ctx context.Context) error {
-	if err := b.readSymbols(); err != nil {
+	first, err := b.readSymbols()
+	if err != nil {
 		return err
 	}
-	m := wire.Walk(b.plain)
+	m := wire.Walk(b.plain[first:])
 	for m.Next() {
 		if m.Tag != 5<<3|wire.Bytes {
 			continue
@@ -39,37 +38,42 @@ func (b *batch) walkV2(ctx context.Context) error {
 }
 
 // readSymbols reads the table and looks at what else stands on the top level.
-func (b *batch) readSymbols() error {
+// first is where the first series begins.
+func (b *batch) readSymbols() (first int, err error) {
 	b.symbols = b.symbols[:0]
 	most := 2 * b.h.o.Limits.Samples
-	series := false
+	first = -1
 	m := wire.Walk(b.plain)
 	for m.Next() {
 		switch m.Tag {
 		case 4<<3 | wire.Bytes:
 			if len(b.symbols) >= most {
-				return wire.ErrTooMany
+				return 0, wire.ErrTooMany
 			}
-			raw := m.Content()
-			b.symbols = append(b.symbols, symbolAt{raw, len(raw) - len(m.Bytes)})
+			_, end := m.Span()
+			b.symbols = append(b.symbols, symbolAt{uint32(end - len(m.Bytes)), uint32(end)})
 		case 5<<3 | wire.Bytes:
-			series = true
+			if first < 0 {
+				first, _ = m.Span()
+			}
 		default:
 			switch n := m.Number(); {
 			case n == 4 || n == 5:
 				m.Fail()
 			case n <= 3:
-				return &refusedRequest{"the body is no message of remote write 2.0: its fields are those of 1.0"}
+				return 0, &refusedRequest{"the body is no message of remote write 2.0: its fields are those of 1.0"}
 			}
 		}
 	}
 	if err := m.Err(); err != nil {
-		return err
+		return 0, err
 	}
-	if empty, ok := b.symbol(0); series && !ok || empty != "" {
-		return &refusedRequest{"the first symbol must be the empty string"}
+	if empty, ok := b.symbol(0); first >= 0 && !ok || empty != "" {
+		return 0, &refusedRequest{"the first symbol must be the empty string"}
 	}
-	return nil
+	b.ids = slices.Grow(b.ids[:0], len(b.symbols))[:len(b.symbols)]
+	b.h.symbols.resolve(b)
+	return max(first, 0), nil
 }
 
 // symbol is the string that a reference means.
@@ -77,8 +81,8 @@ func (b *batch) symbol(ref uint32) (s string, ok bool) {
 	if uint64(ref) >= uint64(len(b.symbols)) {
 		return "", false
 	}
-	at := &b.symbols[ref]
-	return view(at.raw[at.skip:]), true
+	at := b.symbols[ref]
+	return view(b.plain[at.start:at.end]), true
 }
 
 // cutV2 cuts a TimeSeries of 2.0 into its parts.
@@ -118,58 +122,71 @@ func (b *batch) cutV2(p []byte) error {
 		return err
 	}
 	c.key = b.keyBuf
-	n := uint32(len(b.symbols))
+	n := uint64(len(b.symbols))
 	switch {
-	case c.badRefs != nil:
+	case c.bad != nil:
 	case c.nrefs%2 != 0:
-		c.badRefs = errOddRefs
-	case c.meta.Help >= n || c.meta.Unit >= n:
-		c.badRefs = errRangeMeta
-	}
-	if c.badRefs != nil {
-		c.key = nil // it may be half a label
+		c.bad = errOddRefs
+	case uint64(c.meta.Help) >= n || uint64(c.meta.Unit) >= n:
+		c.bad = errRangeMeta
 	}
 	return nil
 }
 
-// addRefs adds the symbols of a packed list to the key.
+// addRefs adds a packed list of references to the labels of the current series.
 func (b *batch) addRefs(packed []byte) bool {
 	for pos := 0; pos < len(packed); {
-		var ref uint64
-		if ref, pos = wire.Uvarint(packed, pos); pos < 0 {
-			return false
+		ref := uint64(packed[pos])
+		if pos++; ref >= 0x80 {
+			if ref, pos = wire.Uvarint(packed, pos-1); pos < 0 {
+				return false
+			}
 		}
 		b.addRef(uint32(ref))
 	}
 	return true
 }
 
-// addRef adds a symbol to the key. One byte can name a symbol of megabytes, so
-// what could not be a label doesn't get in.
+// addRef adds a reference to the labels of the current series, and the symbol's
+// number to its key.
 func (b *batch) addRef(ref uint32) {
 	c := &b.cur
-	c.nrefs++
-	if uint64(ref) >= uint64(len(b.symbols)) {
-		c.badRefs = errRange
+	n := c.nrefs
+	if n >= len(b.labelRefs) || uint64(ref) >= uint64(len(b.ids)) {
+		b.badRef(n < len(b.labelRefs))
 		return
 	}
-	raw := b.symbols[ref].raw
-	if len(raw) > b.longest || c.nrefs > 2*b.h.o.Limits.Labels {
-		b.tooMuch()
-		return
-	}
-	b.keyBuf = append(b.keyBuf, raw...)
+	c.nrefs = n + 1
+	b.labelRefs[n] = ref
+	id := b.ids[ref]
+	c.foreign = c.foreign || id == 0
+	b.keyBuf = binary.LittleEndian.AppendUint64(b.keyBuf, id)
 }
 
-func (b *batch) tooMuch() {
-	c, l := &b.cur, &b.h.o.Limits
-	switch {
-	case c.badRefs != nil:
-	case c.nrefs > 2*l.Labels:
-		c.badRefs = l.tooMany()
-	default:
-		c.badRefs = fmt.Errorf("a label of more than %d bytes", b.longest)
+func (b *batch) badRef(room bool) {
+	if c := &b.cur; c.bad == nil {
+		c.bad = errRange
+		if !room {
+			c.bad = b.h.o.Limits.tooMany()
+		}
 	}
+}
+
+// intern makes the key of the current series, whose labels are checked, with
+// numbers for those of its symbols that had none.
+func (b *batch) intern() {
+	c := &b.cur
+	b.keyBuf = append(b.keyBuf[:0], keyV2)
+	for _, ref := range b.labelRefs[:c.nrefs] {
+		id := b.ids[ref]
+		if id == 0 {
+			s, _ := b.symbol(ref)
+			id = b.h.symbols.intern(s, b.minute)
+			b.ids[ref] = id
+		}
+		b.keyBuf = binary.LittleEndian.AppendUint64(b.keyBuf, id)
+	}
+	c.key, c.foreign = b.keyBuf, false
 }
 
 // metadataV2 keeps the metadata of the current series, if it says anything and
@@ -185,7 +202,7 @@ func (b *batch) metadataV2() {
 	if c.known.meta.Load() == hash {
 		return
 	}
-	ls, err := fields(b.labels[:0], c.key, b.h.o.Limits.Labels)
+	ls, err := b.appendLabels(b.labels[:0])
 	if b.labels = ls; err != nil {
 		return
 	}

@@ -42,7 +42,6 @@ type Message struct {
 
 	b     []byte
 	start int // of the current field's tag
-	value int // behind that tag
 	pos   int // behind the current field
 	bad   bool
 }
@@ -77,7 +76,6 @@ func (m *Message) Next() bool {
 	if pos < 0 || int32(tag>>3) <= 0 {
 		return m.fail()
 	}
-	m.value = pos
 	m.Tag = tag & (1<<35 - 1) // field numbers have 32 bits; what is above wraps around, as in other decoders
 	switch tag & 7 {
 	case Bytes:
@@ -133,8 +131,8 @@ func (m *Message) Run() []byte {
 	return m.b[m.start:pos:pos]
 }
 
-// Content is the current Bytes field with its length before it.
-func (m *Message) Content() []byte { return m.b[m.value:m.pos:m.pos] }
+// Span is where the current field, with its tag, begins and ends.
+func (m *Message) Span() (start, end int) { return m.start, m.pos }
 
 // Uvarint reads the varint at pos; next is behind it, or -1 if there is none.
 // What doesn't fit in 64 bits is cut off, as protobuf decoders do.
