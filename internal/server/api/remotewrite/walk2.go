@@ -98,7 +98,9 @@ func (b *batch) cutV2(p []byte) error {
 				m.Fail()
 			}
 		case 1<<3 | wire.Varint:
-			b.addRef(uint32(m.Int))
+			if !b.addRefs(m.Value()) {
+				m.Fail()
+			}
 		case 2<<3 | wire.Bytes:
 			err = b.cutSample(m.Bytes)
 		case 3<<3 | wire.Bytes:
@@ -133,34 +135,40 @@ func (b *batch) cutV2(p []byte) error {
 	return nil
 }
 
-// addRefs adds a packed list of references to the labels of the current series.
+// addRefs adds a packed list of references to the labels of the current series,
+// and the symbols' numbers to its key; false if the list is malformed. It is the
+// busiest loop of all, so it works on locals.
 func (b *batch) addRefs(packed []byte) bool {
+	c := &b.cur
+	n, refs, ids := c.nrefs, b.labelRefs, b.ids
+	key := b.keyBuf[:cap(b.keyBuf)] // it has room for all of refs
+	foreign := c.foreign
 	for pos := 0; pos < len(packed); {
-		ref := uint64(packed[pos])
+		ref := uint32(packed[pos])
 		if pos++; ref >= 0x80 {
-			if ref, pos = wire.Uvarint(packed, pos-1); pos < 0 {
-				return false
+			if pos < len(packed) && packed[pos] < 0x80 {
+				ref = ref&0x7f | uint32(packed[pos])<<7
+				pos++
+			} else {
+				var v uint64
+				if v, pos = wire.Uvarint(packed, pos-1); pos < 0 {
+					return false
+				}
+				ref = uint32(v)
 			}
 		}
-		b.addRef(uint32(ref))
+		if n >= len(refs) || uint(ref) >= uint(len(ids)) {
+			b.badRef(n < len(refs))
+			continue
+		}
+		id := ids[ref]
+		foreign = foreign || id == 0
+		refs[n] = ref
+		binary.LittleEndian.PutUint64(key[1+8*n:], id)
+		n++
 	}
+	c.nrefs, c.foreign, b.keyBuf = n, foreign, key[:1+8*n]
 	return true
-}
-
-// addRef adds a reference to the labels of the current series, and the symbol's
-// number to its key.
-func (b *batch) addRef(ref uint32) {
-	c := &b.cur
-	n := c.nrefs
-	if n >= len(b.labelRefs) || uint64(ref) >= uint64(len(b.ids)) {
-		b.badRef(n < len(b.labelRefs))
-		return
-	}
-	c.nrefs = n + 1
-	b.labelRefs[n] = ref
-	id := b.ids[ref]
-	c.foreign = c.foreign || id == 0
-	b.keyBuf = binary.LittleEndian.AppendUint64(b.keyBuf, id)
 }
 
 func (b *batch) badRef(room bool) {

@@ -134,6 +134,12 @@ func (m *Message) Run() []byte {
 // Span is where the current field, with its tag, begins and ends.
 func (m *Message) Span() (start, end int) { return m.start, m.pos }
 
+// Value is the current Varint field as it stands on the wire, without its tag.
+func (m *Message) Value() []byte {
+	_, at := Uvarint(m.b, m.start)
+	return m.b[at:m.pos:m.pos]
+}
+
 // Uvarint reads the varint at pos; next is behind it, or -1 if there is none.
 // What doesn't fit in 64 bits is cut off, as protobuf decoders do.
 func Uvarint(b []byte, pos int) (v uint64, next int) {
