@@ -86,7 +86,7 @@ func messageV1(list []series) *prompb.WriteRequest {
 			ts.Exemplars = append(ts.Exemplars, prompb.Exemplar{Labels: pairs(e.labels), Value: e.v, Timestamp: e.t})
 		}
 		m.Timeseries = append(m.Timeseries, ts)
-		if s.meta != (meta{}) {
+		if s.meta != (meta{}) && len(s.labels) > 1 {
 			m.Metadata = append(m.Metadata, prompb.MetricMetadata{
 				Type: prompb.MetricMetadata_MetricType(s.meta.typ), MetricFamilyName: s.labels[1], Help: s.meta.help, Unit: s.meta.unit,
 			})
