@@ -12,6 +12,8 @@ import (
 
 	"github.com/klauspost/compress/s2"
 	"github.com/stretchr/testify/require"
+
+	"github.com/gometheus/gometheus/internal/server/api/remotewrite/writetest"
 )
 
 // sink is a ResponseWriter that keeps nothing.
@@ -40,7 +42,7 @@ func BenchmarkRemoteWrite(b *testing.B) {
 }
 
 func benchmark(b *testing.B, version string, n int, impl string) {
-	db := openDB(b)
+	db := writetest.OpenDB(b)
 	h := http.Handler(yardstick(db))
 	if impl == "gometheus" {
 		h = ours(db)
@@ -56,7 +58,7 @@ func benchmark(b *testing.B, version string, n int, impl string) {
 			b.Fatal(err)
 		}
 		r.ContentLength = int64(len(body))
-		r.Header = headers(version)
+		r.Header = writetest.Headers(version)
 		clear(w.header)
 		h.ServeHTTP(w, r)
 		if w.status != http.StatusNoContent {
@@ -87,9 +89,9 @@ func bodies(t testing.TB, version string, n int) (next func() []byte) {
 	now := time.Now().Add(-30 * time.Minute).UnixMilli()
 	list := benchSeries(n)
 	for i := range list {
-		list[i].samples = []sample{{t: now, v: 1.5}}
+		list[i].Samples = []writetest.Sample{{T: now, V: 1.5}}
 	}
-	plain := marshal(t, version, list)
+	plain := writetest.Marshal(t, version, list)
 	mark := append(binary.LittleEndian.AppendUint64(nil, math.Float64bits(1.5)), 0x10)
 	mark = binary.AppendUvarint(mark, uint64(now))
 	var at []int
@@ -115,10 +117,10 @@ func bodies(t testing.TB, version string, n int) (next func() []byte) {
 
 // benchSeries is n series with 8 labels besides the name, as a node exporter
 // behind service discovery has them.
-func benchSeries(n int) []series {
-	out := make([]series, n)
+func benchSeries(n int) []writetest.Series {
+	out := make([]writetest.Series, n)
 	for i := range out {
-		out[i].labels = []string{
+		out[i].Labels = []string{
 			"__name__", fmt.Sprintf("node_network_receive_packets_total_%d", i%50),
 			"cluster", "eu-central-1-production",
 			"device", fmt.Sprintf("eth%d", i%8),
@@ -135,13 +137,13 @@ func benchSeries(n int) []series {
 
 func TestBenchmarkSeries(t *testing.T) {
 	for _, version := range []string{"1.0", "2.0"} {
-		db := openDB(t)
+		db := writetest.OpenDB(t)
 		list := benchSeries(300)
 		for i := range list {
-			list[i].samples = []sample{{t: time.Now().UnixMilli(), v: 1}}
+			list[i].Samples = []writetest.Sample{{T: time.Now().UnixMilli(), V: 1}}
 		}
-		w := send(t, ours(db), version, encode(t, version, list))
+		w := writetest.Send(t, ours(db), version, writetest.Encode(t, version, list))
 		require.Equal(t, http.StatusNoContent, w.Code, w.Body)
-		require.Len(t, contents(t, db).series, 300)
+		require.Len(t, writetest.Contents(t, db).Series, 300)
 	}
 }

@@ -14,6 +14,8 @@ import (
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/stretchr/testify/require"
+
+	"github.com/gometheus/gometheus/internal/server/api/remotewrite/writetest"
 )
 
 // seeds are what a test runs with: SEED, or some new ones.
@@ -70,7 +72,7 @@ func TestSameAsUpstream(t *testing.T) {
 					o.OutOfOrderTimeWindow = 0
 				}
 			}
-			theirDB, ourDB := openDB(t, option), openDB(t, option)
+			theirDB, ourDB := writetest.OpenDB(t, option), writetest.OpenDB(t, option)
 			their, our := yardstick(theirDB), ours(ourDB)
 			statuses := map[int]int{}
 			for range 60 {
@@ -78,8 +80,8 @@ func TestSameAsUpstream(t *testing.T) {
 				require.Equal(t, theirs.Code, got.Code, "theirs: %s\nours: %s", theirs.Body, got.Body)
 				statuses[got.Code]++
 			}
-			require.Equal(t, contents(t, theirDB), contents(t, ourDB))
-			require.NotEmpty(t, contents(t, ourDB).exemplars)
+			require.Equal(t, writetest.Contents(t, theirDB), writetest.Contents(t, ourDB))
+			require.NotEmpty(t, writetest.Contents(t, ourDB).Exemplars)
 			require.Positive(t, statuses[http.StatusNoContent])
 			require.Positive(t, statuses[http.StatusBadRequest])
 			require.Len(t, statuses, 2)
@@ -96,24 +98,24 @@ func (r *random) round(t *testing.T, their, our http.Handler) (theirs, got *http
 		if bad {
 			version = "2.0"
 			for i := range list {
-				for j := range list[i].samples {
-					list[i].samples[j].st = 0
+				for j := range list[i].Samples {
+					list[i].Samples[j].ST = 0
 				}
-				for j := range list[i].histograms {
-					list[i].histograms[j].st = 0
+				for j := range list[i].Histograms {
+					list[i].Histograms[j].ST = 0
 				}
 			}
 		}
-		return send(t, their, version, encode(t, version, list)), send(t, our, "1.0", encode(t, "1.0", list))
+		return writetest.Send(t, their, version, writetest.Encode(t, version, list)), writetest.Send(t, our, "1.0", writetest.Encode(t, "1.0", list))
 	}
-	m := messageV2(r.request(bad, true))
+	m := writetest.V2(r.request(bad, true))
 	if bad {
 		r.spoilRefs(m)
 	}
 	plain, err := m.Marshal()
 	require.NoError(t, err)
 	body := s2.EncodeSnappy(nil, plain)
-	theirs, got = send(t, their, "2.0", body), send(t, our, "2.0", body)
+	theirs, got = writetest.Send(t, their, "2.0", body), writetest.Send(t, our, "2.0", body)
 	for _, h := range writtenHeaders {
 		require.Equal(t, theirs.Header().Get(h), got.Header().Get(h), "%s\ntheirs: %s\nours: %s", h, theirs.Body, got.Body)
 		require.NotEmpty(t, got.Header().Get(h))

@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/tsdb/tsdbutil"
+
+	"github.com/gometheus/gometheus/internal/server/api/remotewrite/writetest"
 )
 
 // random makes requests. The times it uses are around start, which lies so far
@@ -23,70 +25,70 @@ func (r *random) one(n int) bool { return r.IntN(n) == 0 }
 
 // request makes some series. bad: some of it may be refused. exemplars: there
 // may be some, and series without samples.
-func (r *random) request(bad, exemplars bool) []series {
+func (r *random) request(bad, exemplars bool) []writetest.Series {
 	r.step++
-	list := make([]series, 1+r.IntN(12))
+	list := make([]writetest.Series, 1+r.IntN(12))
 	for i := range list {
 		list[i] = r.series(bad, exemplars)
 	}
 	return list
 }
 
-func (r *random) series(bad, exemplars bool) (s series) {
+func (r *random) series(bad, exemplars bool) (s writetest.Series) {
 	n := r.IntN(40)
-	s.labels = []string{"__name__", fmt.Sprintf("metric_%d", n), "instance", fmt.Sprintf("web-%d", n%7), "job", "ä"}
+	s.Labels = []string{"__name__", fmt.Sprintf("metric_%d", n), "instance", fmt.Sprintf("web-%d", n%7), "job", "ä"}
 	if n%3 == 0 {
-		s.labels = append(s.labels, "empty", "")
+		s.Labels = append(s.Labels, "empty", "")
 	}
 	if r.one(8) { // not sorted
-		s.labels[0], s.labels[1], s.labels[2], s.labels[3] = s.labels[2], s.labels[3], s.labels[0], s.labels[1]
+		s.Labels[0], s.Labels[1], s.Labels[2], s.Labels[3] = s.Labels[2], s.Labels[3], s.Labels[0], s.Labels[1]
 	}
 	if bad && r.one(8) {
 		r.spoilLabels(&s)
 	}
 	if r.one(3) {
-		s.meta = meta{typ: int32(r.IntN(9)), help: fmt.Sprintf("help %d", r.IntN(3)), unit: "s"}
+		s.Meta = writetest.Meta{Type: int32(r.IntN(9)), Help: fmt.Sprintf("help %d", r.IntN(3)), Unit: "s"}
 	}
 	switch {
 	case exemplars && bad && r.one(15):
 	case n%4 == 1:
 		for range 1 + r.IntN(2) {
-			s.histograms = append(s.histograms, r.histogram(n, bad))
+			s.Histograms = append(s.Histograms, r.histogram(n, bad))
 		}
 		if r.one(10) {
-			s.samples = append(s.samples, sample{t: r.time(bad) + 500, v: math.Float64frombits(value.StaleNaN)})
+			s.Samples = append(s.Samples, writetest.Sample{T: r.time(bad) + 500, V: math.Float64frombits(value.StaleNaN)})
 		}
 	default:
 		for range 1 + r.IntN(3) {
-			s.samples = append(s.samples, sample{t: r.time(bad), st: r.began(), v: r.float()})
+			s.Samples = append(s.Samples, writetest.Sample{T: r.time(bad), ST: r.began(), V: r.float()})
 		}
 	}
-	if exemplars && len(s.samples)+len(s.histograms) > 0 && r.one(3) {
+	if exemplars && len(s.Samples)+len(s.Histograms) > 0 && r.one(3) {
 		for range 1 + r.IntN(3) {
-			s.exemplars = append(s.exemplars, r.exemplar(bad))
+			s.Exemplars = append(s.Exemplars, r.exemplar(bad))
 		}
 	}
 	return s
 }
 
-func (r *random) spoilLabels(s *series) {
+func (r *random) spoilLabels(s *writetest.Series) {
 	switch r.IntN(8) {
 	case 0:
-		s.labels = s.labels[2:]
+		s.Labels = s.Labels[2:]
 	case 1:
-		s.labels = append(s.labels, "job", "again")
+		s.Labels = append(s.Labels, "job", "again")
 	case 2:
-		s.labels = append(s.labels, "zone", "\xff")
+		s.Labels = append(s.Labels, "zone", "\xff")
 	case 3:
-		s.labels = append(s.labels, "\xc3\x28", "x")
+		s.Labels = append(s.Labels, "\xc3\x28", "x")
 	case 4:
-		s.labels = append(s.labels, "", "x")
+		s.Labels = append(s.Labels, "", "x")
 	case 5:
-		s.labels[1] = ""
+		s.Labels[1] = ""
 	case 6:
-		s.labels = nil
+		s.Labels = nil
 	case 7:
-		s.labels = append(s.labels, "job", "")
+		s.Labels = append(s.Labels, "job", "")
 	}
 }
 
@@ -140,46 +142,46 @@ func (r *random) float() float64 {
 	return r.NormFloat64() * 1000
 }
 
-func (r *random) exemplar(bad bool) exemplar {
-	e := exemplar{labels: []string{"trace_id", fmt.Sprintf("%016x", r.Uint64())}, t: r.time(bad), v: r.float()}
+func (r *random) exemplar(bad bool) writetest.Exemplar {
+	e := writetest.Exemplar{Labels: []string{"trace_id", fmt.Sprintf("%016x", r.Uint64())}, T: r.time(bad), V: r.float()}
 	if bad && r.one(8) {
-		e.labels[1] = strings.Repeat("x", 200)
+		e.Labels[1] = strings.Repeat("x", 200)
 	}
 	if r.one(10) {
-		e.labels = nil
+		e.Labels = nil
 	}
 	return e
 }
 
-func (r *random) histogram(n int, bad bool) hist {
-	h := hist{t: r.time(bad), st: r.began()}
+func (r *random) histogram(n int, bad bool) writetest.Hist {
+	h := writetest.Hist{T: r.time(bad), ST: r.began()}
 	i := int64(r.step) + int64(r.IntN(3))
 	switch n % 8 {
 	case 1:
 		switch r.IntN(3) {
 		case 0:
-			h.i = tsdbutil.GenerateTestHistogram(i)
+			h.I = tsdbutil.GenerateTestHistogram(i)
 		case 1:
-			h.i = tsdbutil.GenerateTestCustomBucketsHistogram(i)
+			h.I = tsdbutil.GenerateTestCustomBucketsHistogram(i)
 		case 2:
-			h.i = tsdbutil.GenerateTestGaugeHistogram(i)
+			h.I = tsdbutil.GenerateTestGaugeHistogram(i)
 		}
 	default:
 		switch r.IntN(3) {
 		case 0:
-			h.f = tsdbutil.GenerateTestFloatHistogram(i)
+			h.F = tsdbutil.GenerateTestFloatHistogram(i)
 		case 1:
-			h.f = tsdbutil.GenerateTestCustomBucketsFloatHistogram(i)
+			h.F = tsdbutil.GenerateTestCustomBucketsFloatHistogram(i)
 		case 2:
-			h.f = tsdbutil.GenerateTestGaugeFloatHistogram(i)
+			h.F = tsdbutil.GenerateTestGaugeFloatHistogram(i)
 		}
 	}
 	if r.one(6) {
 		hint := histogram.CounterResetHint(r.IntN(4))
-		if h.i != nil {
-			h.i.CounterResetHint = hint
+		if h.I != nil {
+			h.I.CounterResetHint = hint
 		} else {
-			h.f.CounterResetHint = hint
+			h.F.CounterResetHint = hint
 		}
 	}
 	if bad && r.one(3) {
@@ -188,49 +190,49 @@ func (r *random) histogram(n int, bad bool) hist {
 	return h
 }
 
-func (r *random) spoilHistogram(h *hist) {
+func (r *random) spoilHistogram(h *writetest.Hist) {
 	kind := r.IntN(9)
-	if h.f != nil {
+	if h.F != nil {
 		switch kind {
 		case 0:
-			h.f.Schema = 77
+			h.F.Schema = 77
 		case 1:
-			h.f.Schema = int32(-5 - r.IntN(5))
+			h.F.Schema = int32(-5 - r.IntN(5))
 		case 2:
-			h.f.Schema = int32(9 + r.IntN(45))
+			h.F.Schema = int32(9 + r.IntN(45))
 		case 3:
-			h.f.CustomValues = []float64{2, 1}
+			h.F.CustomValues = []float64{2, 1}
 		case 4:
-			h.f.PositiveBuckets = append(h.f.PositiveBuckets, 1)
+			h.F.PositiveBuckets = append(h.F.PositiveBuckets, 1)
 		case 5:
-			h.f.PositiveSpans = h.f.PositiveSpans[:1]
+			h.F.PositiveSpans = h.F.PositiveSpans[:1]
 		case 6:
-			h.f.Count = -1
+			h.F.Count = -1
 		case 7:
-			h.f.PositiveBuckets[0] = -7
+			h.F.PositiveBuckets[0] = -7
 		case 8:
-			h.f.Sum = math.Float64frombits(value.StaleNaN)
+			h.F.Sum = math.Float64frombits(value.StaleNaN)
 		}
 		return
 	}
 	switch kind {
 	case 0:
-		h.i.Schema = 77
+		h.I.Schema = 77
 	case 1:
-		h.i.Schema = int32(-5 - r.IntN(5))
+		h.I.Schema = int32(-5 - r.IntN(5))
 	case 2:
-		h.i.Schema = int32(9 + r.IntN(45))
+		h.I.Schema = int32(9 + r.IntN(45))
 	case 3:
-		h.i.CustomValues = []float64{2, 1}
+		h.I.CustomValues = []float64{2, 1}
 	case 4:
-		h.i.PositiveBuckets = append(h.i.PositiveBuckets, 1)
+		h.I.PositiveBuckets = append(h.I.PositiveBuckets, 1)
 	case 5:
-		h.i.PositiveSpans = h.i.PositiveSpans[:1]
+		h.I.PositiveSpans = h.I.PositiveSpans[:1]
 	case 6:
-		h.i.Count++
+		h.I.Count++
 	case 7:
-		h.i.PositiveBuckets[0] = -7
+		h.I.PositiveBuckets[0] = -7
 	case 8:
-		h.i.Sum = math.Float64frombits(value.StaleNaN)
+		h.I.Sum = math.Float64frombits(value.StaleNaN)
 	}
 }
