@@ -69,3 +69,13 @@ func fieldsOf(settings any) []*field {
 	}
 	return fields
 }
+
+// Shown is what the settings are now, by flag, for people to see: secrets are
+// hidden.
+func Shown(settings any) map[string]string {
+	shown := map[string]string{}
+	for _, f := range fieldsOf(settings) {
+		shown[f.Flag] = f.value.String()
+	}
+	return shown
+}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -64,6 +65,7 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 		}
 	}()
 	tell := telemetry.New()
+	var stopping atomic.Bool
 	past, err := openHistory(ctx, cfg, store, tell, log)
 	if err != nil {
 		return err
@@ -79,7 +81,7 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 	}
 	var inFlight sync.WaitGroup
 	server := &http.Server{
-		Handler:           counted(&inFlight, handler(cfg, store, past, tell, log)),
+		Handler:           counted(&inFlight, handler(cfg, store, past, tell, &stopping, log)),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      answerTimeout,
@@ -109,6 +111,7 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 	group.Go(func() error {
 		<-ctx.Done()
 		defer stopBackground()
+		stopping.Store(true)
 		shutdown(server, log)
 		// Connections that were cut may have handlers, and the storage must outlive
 		// these.
@@ -142,7 +145,7 @@ func counted(inFlight *sync.WaitGroup, h http.Handler) http.Handler {
 	})
 }
 
-func handler(cfg config.Config, store openedStorage, past openedHistory, tell *telemetry.Telemetry, log *zap.Logger) http.Handler {
+func handler(cfg config.Config, store openedStorage, past openedHistory, tell *telemetry.Telemetry, stopping *atomic.Bool, log *zap.Logger) http.Handler {
 	return router.New(router.Options{
 		API:     api.New(manager.New(store, past.recorder(), tell), metric.DefaultLimits(), time.Now),
 		Static:  templates.Static,
@@ -150,6 +153,9 @@ func handler(cfg config.Config, store openedStorage, past openedHistory, tell *t
 		Signer:  middleware.NewSigner(cfg.Key.Reveal()),
 		Limits:  bodyLimits,
 		Metrics: tell.Handler(log),
-		Done:    tell.Request,
+
+		Prometheus: prometheusAPI(cfg, past, tell, stopping, log),
+		QueryTime:  cfg.QueryTimeout,
+		Done:       tell.Request,
 	})
 }

@@ -34,6 +34,8 @@ type Config struct {
 	CPUProfileFile         string
 	CPUProfileDuration     time.Duration
 	MemProfileFile         string
+	// Shown is all of this by flag, for people to see: secrets are hidden.
+	Shown map[string]string
 }
 
 // settings declares every setting once: flags, variables, help and
@@ -122,6 +124,7 @@ func (s *settings) config() Config {
 		CPUProfileFile:         s.CPUProfileFile.Value(),
 		CPUProfileDuration:     s.CPUProfileDuration.Value(),
 		MemProfileFile:         s.MemProfileFile.Value(),
+		Shown:                  config.Shown(s),
 	}
 }
 

@@ -59,6 +59,8 @@ func TestDefault(t *testing.T) {
 		CPUProfileDuration:     30 * time.Second,
 		MemProfileFile:         "./mem.pprof",
 	}
+	want.Shown = config.Default().Shown
+	require.Equal(t, "15d", want.Shown["history-retention"])
 	require.Equal(t, want, config.Default())
 	got, err := parse(nil)
 	require.NoError(t, err)

@@ -142,7 +142,9 @@ func Open(o Options) (*History, error) {
 	}
 	h := &History{
 		o: o, db: db, start: o.Now(),
-		parser: parser.NewParser(parser.Options{}),
+		// What Prometheus has behind feature flags: those who know it ask for it, and
+		// nothing else changes.
+		parser: parser.NewParser(parser.Options{EnableExperimentalFunctions: true, EnableBinopFillModifiers: true}),
 		gate:   newGate(o.QueryConcurrency),
 		meta:   make(map[string]metadata.Metadata),
 	}

@@ -3,8 +3,10 @@ package history
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/metadata"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -92,11 +94,59 @@ func (g *gate) Close() error {
 const maxMetadata = 100_000
 
 // SetMetadata notes what a metric family is, as its sender says.
-func (h *History) SetMetadata(name string, m metadata.Metadata) {
+func (h *History) SetMetadata(name, typ, help, unit string) {
+	m := metadata.Metadata{Type: model.MetricType(typ), Help: help, Unit: unit}
 	h.metaMu.Lock()
 	defer h.metaMu.Unlock()
 	if have, ok := h.meta[name]; ok && have == m || !ok && len(h.meta) >= maxMetadata {
 		return
 	}
 	h.meta[name] = m
+}
+
+// Metadata yields what is known of a metric family, or of all if name is "". A
+// name that was pushed both as gauge and as counter comes twice.
+func (h *History) Metadata(_ context.Context, name string) iter.Seq2[string, metadata.Metadata] {
+	return func(yield func(string, metadata.Metadata) bool) {
+		for _, k := range h.known(name) {
+			if !yield(k.name, k.meta) {
+				return
+			}
+		}
+	}
+}
+
+type knownFamily struct {
+	name string
+	meta metadata.Metadata
+}
+
+func (h *History) known(name string) (out []knownFamily) {
+	h.metaMu.Lock()
+	for n, m := range h.meta {
+		if name == "" || n == name {
+			out = append(out, knownFamily{n, m})
+		}
+	}
+	h.metaMu.Unlock()
+	add := func(n string, f *family) {
+		if f.counter.Load() {
+			out = append(out, knownFamily{n, metadata.Metadata{Type: model.MetricTypeCounter}})
+		}
+		if f.gauge.Load() {
+			out = append(out, knownFamily{n, metadata.Metadata{Type: model.MetricTypeGauge}})
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if name != "" {
+		if f, ok := h.families.byName[name]; ok {
+			add(name, f)
+		}
+		return out
+	}
+	for n, f := range h.families.byName {
+		add(n, f)
+	}
+	return out
 }

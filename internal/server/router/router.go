@@ -10,6 +10,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/gometheus/gometheus/internal/server/api"
+	"github.com/gometheus/gometheus/internal/server/api/promapi"
 	"github.com/gometheus/gometheus/internal/server/middleware"
 	"github.com/gometheus/gometheus/internal/server/problem"
 	common "github.com/gometheus/gometheus/pkg/middleware"
@@ -24,6 +25,10 @@ type Options struct {
 	Signer  *middleware.Signer
 	Limits  common.BodyLimits
 	Metrics http.Handler // what the server tells of itself
+	// Prometheus answers what a Prometheus would; nil: there is no history.
+	Prometheus *promapi.API
+	// QueryTime is how long a query may take.
+	QueryTime time.Duration
 	// Done is told of every request, if it is set.
 	Done func(r *http.Request, status int, took time.Duration)
 }
@@ -64,6 +69,9 @@ func New(o Options) http.Handler {
 	get(r, "/ping", h(o.API.Ping))
 	get(r, "/ping/", h(o.API.Ping))
 	get(r, "/", h(o.API.Page))
+	if o.Prometheus != nil {
+		o.Prometheus.Routes(r.With(patient(o.QueryTime)))
+	}
 	if o.Metrics != nil {
 		get(r, "/metrics", o.Metrics.ServeHTTP)
 	}
@@ -80,6 +88,21 @@ func New(o Options) http.Handler {
 		return &problem.Error{Status: http.StatusMethodNotAllowed, Detail: "allowed on this path: " + allow}
 	}))
 	return r
+}
+
+// answerTime is how long an answer may take to be sent, from when it is known.
+const answerTime = time.Minute
+
+// patient gives an answer as much time as the query before it may take, and some
+// for being sent.
+func patient(query time.Duration) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			// A writer that has no deadlines, as in tests, needs none.
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(query + answerTime))
+			next.ServeHTTP(w, r)
+		})
+	}
 }
 
 // post registers h with and without a trailing slash.

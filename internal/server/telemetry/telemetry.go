@@ -6,6 +6,7 @@ package telemetry
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -15,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gometheus/gometheus/internal/common/metric"
+	"github.com/gometheus/gometheus/internal/server/api/remotewrite"
 )
 
 // Telemetry counts. New makes one.
@@ -26,6 +28,7 @@ type Telemetry struct {
 	apply                     prometheus.Observer
 	rejected                  *prometheus.CounterVec
 	requests                  *prometheus.HistogramVec
+	written, refused          *prometheus.CounterVec // remote write
 }
 
 // New makes a Telemetry with a registry of its own.
@@ -51,7 +54,14 @@ func New() *Telemetry {
 		Help:    "How long requests took, by route and status.",
 		Buckets: []float64{.0005, .002, .01, .05, .2, 1, 5, 30},
 	}, []string{"route", "code"})
+	t.written = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gometheus_remote_write_written_total", Help: "What remote write brought and the history took.",
+	}, []string{"kind"})
+	t.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gometheus_remote_write_refused_total", Help: "What remote write brought and the history did not take, by reason.",
+	}, []string{"reason"})
 	t.registry.MustRegister(
+		t.written, t.refused,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		batches, metrics, apply, t.rejected, t.requests,
 	)
@@ -89,6 +99,19 @@ func (t *Telemetry) Batch(ms []metric.Metric, replayed bool, took time.Duration,
 // Rejected notes a request that was answered with a problem.
 func (t *Telemetry) Rejected(code string) { t.rejected.WithLabelValues(code).Inc() }
 
+// RemoteWrite counts what remote write brings.
+func (t *Telemetry) RemoteWrite() remotewrite.Hooks {
+	samples, histograms, exemplars := t.written.WithLabelValues("sample"), t.written.WithLabelValues("histogram"), t.written.WithLabelValues("exemplar")
+	return remotewrite.Hooks{
+		Written: func(s, h, e int) {
+			samples.Add(float64(s))
+			histograms.Add(float64(h))
+			exemplars.Add(float64(e))
+		},
+		Refused: func(reason remotewrite.Reason, n int) { t.refused.WithLabelValues(string(reason)).Add(float64(n)) },
+	}
+}
+
 // Handler answers GET /metrics.
 func (t *Telemetry) Handler(log *zap.Logger) http.Handler {
 	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{
@@ -102,6 +125,12 @@ func (t *Telemetry) Request(r *http.Request, status int, took time.Duration) {
 	route := "none"
 	if c := chi.RouteContext(r.Context()); c != nil && c.RoutePattern() != "" {
 		route = c.RoutePattern()
+	}
+	if strings.HasPrefix(route, "/api/v1/") && status != http.StatusNotFound {
+		// Behind this route is another table, whose paths are as few, but one.
+		if route = r.URL.Path; strings.HasPrefix(route, "/api/v1/label/") {
+			route = "/api/v1/label/{name}/values"
+		}
 	}
 	t.requests.WithLabelValues(route, strconv.Itoa(status)).Observe(took.Seconds())
 }

@@ -1,0 +1,83 @@
+package app
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/prometheus/util/features"
+	"go.uber.org/zap"
+
+	"github.com/gometheus/gometheus/internal/common/buildinfo"
+	"github.com/gometheus/gometheus/internal/server/api/promapi"
+	"github.com/gometheus/gometheus/internal/server/api/remotewrite"
+	"github.com/gometheus/gometheus/internal/server/config"
+	"github.com/gometheus/gometheus/internal/server/history"
+	"github.com/gometheus/gometheus/internal/server/telemetry"
+)
+
+// prometheusAPI makes the handlers of what this server has in common with a
+// Prometheus; nil if there is no history to ask.
+func prometheusAPI(cfg config.Config, past openedHistory, tell *telemetry.Telemetry, stopping *atomic.Bool, log *zap.Logger) *promapi.API {
+	if past.History == nil {
+		return nil
+	}
+	h := past.History
+	build := buildinfo.Read()
+	start := time.Now()
+	return promapi.New(promapi.Options{
+		Storage: h, Exemplars: h, Engine: h.Engine(), Parser: h.Parser(), Metadata: h,
+		TSDB:     promapi.DB{DB: h.DB(), Gatherer: tell.Registry()},
+		Features: features.NewRegistry(),
+		Flags:    cfg.Shown, Config: configText(cfg),
+		Build: promapi.BuildInfo{
+			Revision: build.Commit, BuildDate: build.Date, GoVersion: build.Go, Server: build.Version,
+		},
+		Runtime: func() (promapi.RuntimeInfo, error) { return runtimeInfo(cfg, start), nil },
+		Ready: func() error {
+			if stopping.Load() {
+				return promapi.ErrStopping
+			}
+			return nil
+		},
+		EnableAdmin: cfg.EnableAdminAPI, Dir: cfg.HistoryPath,
+		Write: remotewrite.New(remotewrite.Options{
+			Appendable: h, Metadata: h, Now: time.Now, Log: log, Hooks: tell.RemoteWrite(),
+			Limits: remotewrite.Limits{Wire: bodyLimits.Wire, Plain: bodyLimits.Plain},
+		}),
+		LookbackDelta: history.Lookback, Now: time.Now, Log: log,
+	})
+}
+
+// configText is the settings as a Prometheus would show its configuration file:
+// this server has none.
+func configText(cfg config.Config) string {
+	var b strings.Builder
+	b.WriteString("# gometheus has no configuration file. It runs with these settings:\n")
+	for _, name := range slices.Sorted(maps.Keys(cfg.Shown)) {
+		b.WriteString("# --" + name + "=" + cfg.Shown[name] + "\n")
+	}
+	return b.String()
+}
+
+func runtimeInfo(cfg config.Config, start time.Time) promapi.RuntimeInfo {
+	// Where it can't be told it is left out.
+	cwd, _ := os.Getwd()
+	host, _ := os.Hostname()
+	retention := cfg.Shown["history-retention"]
+	if cfg.HistoryMaxSize > 0 {
+		retention += " or " + cfg.Shown["history-max-size"]
+	}
+	return promapi.RuntimeInfo{
+		StartTime: start, CWD: filepath.Clean(cwd), Hostname: host, ServerTime: time.Now(),
+		ReloadConfigSuccess: true, LastConfigTime: start,
+		GoroutineCount: runtime.NumGoroutine(), GOMAXPROCS: runtime.GOMAXPROCS(0), GOMEMLIMIT: debug.SetMemoryLimit(-1),
+		StorageRetention: retention,
+	}
+}
