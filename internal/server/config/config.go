@@ -7,6 +7,7 @@ import (
 
 	"github.com/gometheus/gometheus/internal/common/config"
 	"github.com/gometheus/gometheus/internal/common/logger"
+	"github.com/gometheus/gometheus/pkg/signature"
 )
 
 // Config is how the server runs.
@@ -25,6 +26,8 @@ type Config struct {
 	CPUProfileFile         string
 	CPUProfileDuration     time.Duration
 	MemProfileFile         string
+
+	Signature signature.Mode // the forms that signatures have
 }
 
 // settings declares every setting once: flags, variables, help and
@@ -44,7 +47,9 @@ type settings struct {
 	DatabaseTimeout        config.Var[time.Duration] `group:"Database" flag:"database-timeout" env:"DATABASE_TIMEOUT" help:"How long a statement may take; a batch is one statement."`
 	DatabaseConnectTimeout config.Var[time.Duration] `group:"Database" flag:"database-connect-timeout" env:"DATABASE_CONNECT_TIMEOUT" help:"How long connecting may take, and how long a request waits for a connection that is free."`
 
-	Key config.Var[logger.Secret] `group:"Security" flag:"key" short:"k" env:"KEY" help:"Key of the HashSHA256 signatures; empty: none. Prefer the variable: everybody on the machine sees flags."`
+	Key config.Var[logger.Secret] `group:"Security" flag:"key" short:"k" env:"KEY" help:"Key of the signatures; empty: none. Prefer the variable: everybody on the machine sees flags."`
+
+	Signature config.Var[string] `group:"Security" flag:"signature" env:"SIGNATURE" help:"What signs a request: hash, the HashSHA256 header; message, RFC 9421, which replays and reflections don't pass; or both, either of them, for the change from one to the other. The last two need a key."`
 
 	config.Profiling
 }
@@ -64,11 +69,16 @@ func defaults() *settings {
 		DatabaseConnectTimeout: config.Seconds(5*time.Second, 100*time.Millisecond, time.Hour),
 
 		Key:       config.Secret(),
+		Signature: config.Choice("mode", "hash", "hash", "both", "message"),
 		Profiling: config.DefaultProfiling(),
 	}
 }
 
 func (s *settings) config() Config {
+	mode, err := signature.ParseMode(s.Signature.Value())
+	if err != nil {
+		panic(err) // Choice knows the same words
+	}
 	return Config{
 		Address:                s.Address.Value(),
 		LogLevel:               s.LogLevel.Value(),
@@ -81,6 +91,7 @@ func (s *settings) config() Config {
 		DatabaseTimeout:        s.DatabaseTimeout.Value(),
 		DatabaseConnectTimeout: s.DatabaseConnectTimeout.Value(),
 		Key:                    s.Key.Value(),
+		Signature:              mode,
 		CPUProfileFile:         s.CPUProfileFile.Value(),
 		CPUProfileDuration:     s.CPUProfileDuration.Value(),
 		MemProfileFile:         s.MemProfileFile.Value(),
@@ -105,5 +116,12 @@ func Parse(args []string, lookup func(string) (string, bool), out io.Writer) (Co
 	if err := config.Parse(program, s, args, lookup, out); err != nil {
 		return Config{}, err
 	}
-	return s.config(), nil
+	c := s.config()
+	if c.Signature != signature.Hash && c.Key == "" {
+		return Config{}, &config.Error{
+			Setting: "SIGNATURE", Value: c.Signature.String(), Valued: true,
+			Reason: "there is no KEY to sign with", Allowed: "a KEY, or hash",
+		}
+	}
+	return c, nil
 }

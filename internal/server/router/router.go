@@ -30,8 +30,8 @@ var compressed = []string{
 }
 
 // New makes the handler of all routes. From outside in: log, signature of the
-// answer, recover, gzip of the answer; then, for routes that read a body, the
-// signature of the request and its decompression.
+// answer, recover, gzip of the answer, its mark; then the signature of the
+// request, its decompression, and a look for that mark.
 func New(o Options) http.Handler {
 	r := chi.NewRouter()
 	r.Use(
@@ -39,10 +39,16 @@ func New(o Options) http.Handler {
 		o.Signer.Sign,
 		middleware.Recover(o.Problem),
 		common.Compress(compressed...),
+		o.Signer.Mark,
 	)
+	verify := func(rule middleware.Rule) func(http.Handler) http.Handler {
+		return o.Signer.Verify(rule, o.Limits.Wire, o.Problem)
+	}
 	decompress := common.Decompress(o.Limits, o.Problem.Write)
-	write := r.With(o.Signer.Verify(true, o.Limits.Wire, o.Problem), decompress)
-	ask := r.With(o.Signer.Verify(false, o.Limits.Wire, o.Problem), decompress)
+	write := r.With(verify(middleware.WriteBody), decompress, o.Signer.RefuseAnswers)
+	writePath := r.With(verify(middleware.WritePath), decompress)
+	ask := r.With(verify(middleware.Ask), decompress)
+	read := r.With(verify(middleware.Read))
 	h := o.Problem.Handle
 	notFound := h(func(http.ResponseWriter, *http.Request) error {
 		return &problem.Error{Status: http.StatusNotFound, Detail: "no such path"}
@@ -50,13 +56,13 @@ func New(o Options) http.Handler {
 
 	post(write, "/update", h(o.API.UpdateOne))
 	post(write, "/updates", h(o.API.UpdateMany))
-	write.Post("/update/*", h(o.API.UpdatePath))
+	writePath.Post("/update/*", h(o.API.UpdatePath))
 	post(ask, "/value", h(o.API.ValueJSON))
-	get(r, "/value/*", h(o.API.ValuePath))
-	get(r, "/ping", h(o.API.Ping))
-	get(r, "/ping/", h(o.API.Ping))
-	get(r, "/", h(o.API.Page))
-	get(r, "/static/*", o.Static(notFound).ServeHTTP)
+	get(read, "/value/*", h(o.API.ValuePath))
+	get(read, "/ping", h(o.API.Ping))
+	get(read, "/ping/", h(o.API.Ping))
+	get(read, "/", h(o.API.Page))
+	get(read, "/static/*", o.Static(notFound).ServeHTTP)
 
 	r.NotFound(notFound)
 	r.MethodNotAllowed(h(func(w http.ResponseWriter, req *http.Request) error {
