@@ -167,13 +167,13 @@ func TestSignatureExamples(t *testing.T) {
 			script.WriteString(block[1])
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
 		cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", strings.ReplaceAll(script.String(), "localhost:8080", address))
 		cmd.Env = append(os.Environ(), "no_proxy=*")
 		cmd.Dir = t.TempDir()
 		var said strings.Builder
 		cmd.Stderr = &said
 		out, err := cmd.Output()
+		cancel()
 		require.NoError(t, err, "%s\n%s", out, said.String())
 		got := regexp.MustCompile(`"timestamp":\d+`).ReplaceAllString(string(out), `"timestamp":0`)
 		var lines []string

@@ -247,7 +247,7 @@ func TestBothWithoutMessages(t *testing.T) {
 			}
 			w.WriteHeader(204)
 		}))
-		defer s.Close()
+		t.Cleanup(s.Close)
 		c := newClient(t, s.URL, client.WithKey([]byte("k")), client.WithSignature(signature.Both))
 		require.NoError(t, c.Push(t.Context(), request.Counter("c", 1)))
 		require.NoError(t, c.Push(t.Context(), request.Counter("c", 1)))

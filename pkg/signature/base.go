@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -238,10 +239,8 @@ func (in *input) read(list httpsfv.InnerList) (err error) {
 		if err != nil {
 			return err
 		}
-		for _, other := range in.components {
-			if c == other {
-				return fmt.Errorf("component %s stands twice", c.id())
-			}
+		if slices.Contains(in.components, c) {
+			return fmt.Errorf("component %s stands twice", c.id())
 		}
 		in.components = append(in.components, c)
 	}
@@ -283,9 +282,10 @@ func componentOf(item httpsfv.Item) (component, error) {
 	c := component{name: name}
 	for _, p := range item.Params.Names() {
 		v, _ := item.Params.Get(p)
+		flag, _ := v.(bool)
 		key, isText := v.(string)
 		switch {
-		case p == "req" && v == true:
+		case p == "req" && flag:
 			c.req = true
 		// Only of this field is a member ever needed.
 		case p == "key" && isText && name == "signature" && key != "" && strings.Trim(key, nameChars) == "":

@@ -60,6 +60,7 @@ func TestSignatureModes(t *testing.T) {
 					hash = b.keys.HashOfBody([]byte(p.body))
 				}
 				switch tt.hash {
+				case none:
 				case right:
 					p.header.Set("HashSHA256", hash)
 				case wrong:
