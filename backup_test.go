@@ -98,7 +98,8 @@ func serve(t *testing.T, binary, state, interval string) (s target) {
 	require.NoError(t, listener.Close())
 	s = target{address, &http.Client{Timeout: 20 * time.Second, Transport: new(http.Transport)}}
 	var log bytes.Buffer
-	cmd := exec.Command(binary, "--address", address, "--file-storage-path", state, "--store-interval", interval)
+	cmd := exec.Command(binary, "--address", address, "--file-storage-path", state, "--store-interval", interval,
+		"--history-path", t.TempDir())
 	cmd.Stderr = &log // complete, and ours, when it has ended
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {

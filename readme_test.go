@@ -105,7 +105,7 @@ func TestExamples(t *testing.T) {
 
 // startServer builds the server, runs it on a free port, and stops it at the
 // end of the test.
-func startServer(t *testing.T) string {
+func startServer(t *testing.T, args ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "server")
@@ -116,6 +116,7 @@ func startServer(t *testing.T) string {
 	address := listener.Addr().String()
 	require.NoError(t, listener.Close())
 	cmd := exec.Command(binary, "--address", address, "--file-storage-path", filepath.Join(dir, "db.json"), "--history-path", filepath.Join(dir, "history"))
+	cmd.Args = append(cmd.Args, args...)
 	cmd.Stderr = io.Discard
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {

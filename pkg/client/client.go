@@ -3,10 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,7 +31,7 @@ type Client struct {
 	rc            *resty.Client
 	own           *http.Transport // nil when the transport is the caller's
 	base          string
-	key           []byte
+	signer        *signer // nil without a key
 	gzip          bool
 	keyPrefix     string // of every Idempotency-Key: quote, producer, slash
 	retry         retry.Policy
@@ -75,13 +72,17 @@ func New(address string, opts ...Option) (*Client, error) {
 
 	c := &Client{
 		base:          base,
-		key:           bytes.Clone(o.key),
 		gzip:          o.gzip,
 		keyPrefix:     `"` + o.producer + "/",
 		retry:         o.retry,
 		timeout:       o.timeout,
 		maxRetryAfter: o.maxRetryAfter,
 		every:         o.every,
+	}
+	if len(o.key) > 0 {
+		if c.signer, err = newSigner(o.key, o.signature, base, o.wall); err != nil {
+			return nil, err
+		}
 	}
 	hc := &http.Client{Transport: o.transport}
 	switch {
@@ -240,6 +241,9 @@ func (c *Client) Date(ctx context.Context) time.Time {
 
 // do makes one request and reads its answer within the timeout. A status other
 // than 2xx is an *Error. verify demands that a body which counts is signed.
+//
+// With message signatures it first learns the server's time, if it doesn't know
+// it, and signs once more when that has changed.
 func (c *Client) do(
 	ctx context.Context, method, path string, h map[string]string, body []byte, verify bool,
 ) (header http.Header, answer []byte, err error) {
@@ -248,12 +252,28 @@ func (c *Client) do(
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 	}
+	if method != http.MethodGet { // nothing else changes anything
+		if err := c.learnTime(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	header, answer, err = c.once(ctx, method, path, h, body, verify)
+	if isStale(err) {
+		header, answer, err = c.once(ctx, method, path, h, body, verify)
+	}
+	return header, answer, err
+}
+
+func (c *Client) once(
+	ctx context.Context, method, path string, h map[string]string, body []byte, verify bool,
+) (header http.Header, answer []byte, err error) {
 	r := c.rc.R().SetContext(ctx).SetHeaders(h)
 	if body != nil {
 		r.SetBody(bytes.NewReader(body))
-		if len(c.key) > 0 {
-			r.SetHeader(request.HeaderHash, hex.EncodeToString(c.sum(body)))
-		}
+	}
+	sent, err := c.signer.sign(method, path, r.Header, body)
+	if err != nil {
+		return nil, nil, retry.Permanent(fmt.Errorf("sign the request: %w", err))
 	}
 	res, err := r.Execute(method, path)
 	if err != nil {
@@ -263,14 +283,15 @@ func (c *Client) do(
 	header, status := res.Header(), res.StatusCode()
 
 	// A write's 2xx says it all; its body, if any, is read only to keep the
-	// connection.
+	// connection, or for the signature's sake.
 	answer, cut, err := readBounded(res.RawBody())
 	ok := status >= 200 && status < 300
 	if ok && !verify && isPage(header) {
 		// A captive portal's, or a proxy's: nobody took the batch.
 		return nil, nil, fmt.Errorf("%w: a page (status %d)", ErrAnswer, status)
 	}
-	if ok && !verify {
+	message := c.signer.wantsMessage(header)
+	if ok && !verify && !message {
 		return header, nil, nil
 	}
 	if ok && err != nil {
@@ -281,9 +302,21 @@ func (c *Client) do(
 	if !ok {
 		failure = newError(status, header, answer, c.maxRetryAfter)
 	}
+	decides := ok || failure.Permanent() || failure.stale()
 	switch {
-	case verify && (ok || failure.Permanent()) && !c.signed(header, answer, cut):
+	case decides && message:
+		if err := c.signer.verify(sent, status, header, answer, cut); err != nil {
+			// Who knows who said it: the batch may be applied or not.
+			err = unbelieved(err, status, failure)
+			if verify {
+				err = retry.Permanent(err)
+			}
+			return nil, nil, err
+		}
+	case decides && verify && !c.signer.hashed(header, answer, cut):
 		return nil, nil, retry.Permanent(fmt.Errorf("%w (status %d)", ErrSignature, status))
+	}
+	switch {
 	case ok && cut:
 		return nil, nil, retry.Permanent(fmt.Errorf("%w: more than %d bytes", ErrAnswer, maxAnswer))
 	case ok:
@@ -307,22 +340,6 @@ func readBounded(r io.Reader) (body []byte, cut bool, err error) {
 		return body[:maxAnswer], true, err
 	}
 	return body, false, err
-}
-
-// signed reports whether the body carries the signature of the key. Without a
-// key, or without a body, there is nothing to check.
-func (c *Client) signed(header http.Header, body []byte, cut bool) bool {
-	if len(c.key) == 0 || len(body) == 0 {
-		return true
-	}
-	got, err := hex.DecodeString(header.Get(request.HeaderHash))
-	return err == nil && !cut && hmac.Equal(got, c.sum(body))
-}
-
-func (c *Client) sum(body []byte) []byte {
-	mac := hmac.New(sha256.New, c.key)
-	mac.Write(body)
-	return mac.Sum(nil)
 }
 
 // silent keeps resty from writing to the standard error.

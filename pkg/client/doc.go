@@ -41,6 +41,17 @@
 // [ErrSignature]. Answers to writes are not checked: the status alone says that
 // the batch was accepted, and usually (204) there is no body to sign.
 //
+// That is the hash. With [WithSignature] and signature.Message every request has
+// a message signature, and every answer that decides something must have one that
+// is tied to that request; else the error is [ErrSignature], which of a write
+// means what a lost answer means: send the batch again, with the key it has. With
+// signature.Both a request has both forms, and an answer's message signature must
+// be right if there is one.
+//
+// Message signatures are good for five minutes by the server's clock. So the
+// first thing such a client does is to ask for the time (GET /ping); it goes by
+// signed answers alone, and never by the clock of its machine when it writes.
+//
 // # Compatibility
 //
 // Exported names stay until the next major version of the module.

@@ -10,12 +10,13 @@ import (
 	"strings"
 	"time"
 
+	codes "github.com/gometheus/gometheus/pkg/errors"
 	"github.com/gometheus/gometheus/pkg/response"
 )
 
 var (
-	// ErrSignature: the answer to a read is not signed with the key. What it says
-	// was not used.
+	// ErrSignature: the answer to a read, or with message signatures any answer,
+	// is not signed with the key. What it says was not used.
 	ErrSignature = errors.New("the signature of the answer is missing or wrong")
 	// ErrWindowFull: MaxAhead batches wait already. Send or Discard the oldest.
 	ErrWindowFull = errors.New("too many batches wait to be sent")
@@ -58,7 +59,8 @@ func (e *Error) Error() string {
 }
 
 // Permanent reports whether the same request would always be refused: a 4xx
-// other than 408, 425 and 429, and other than a 400 without a date: Go's server
+// other than 408, 425 and 429, other than that of a signature made at another
+// time than the server's (each try has a new one), and other than a 400 without a date: Go's server
 // answers so, before any handler, to a request of whose header the connection
 // let only a part through. Anything else may be the way to the server (redirects
 // of a captive portal, for instance) and is worth another try.
@@ -67,10 +69,15 @@ func (e *Error) Permanent() bool {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return false
 	case http.StatusBadRequest:
+		if e.stale() {
+			return false
+		}
 		return e.Problem.Code != "" || !e.Date.IsZero()
 	}
 	return e.Status >= 400 && e.Status < 500
 }
+
+func (e *Error) stale() bool { return e.Problem.Code == string(codes.Stale) }
 
 // newError makes the Error of an answer whose body may be cut or anything.
 func newError(status int, header http.Header, body []byte, maxWait time.Duration) *Error {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gometheus/gometheus/pkg/request"
 	"github.com/gometheus/gometheus/pkg/retry"
+	"github.com/gometheus/gometheus/pkg/signature"
 )
 
 // Option changes a default of New.
@@ -18,6 +19,8 @@ type Option func(*options)
 
 type options struct {
 	key           []byte
+	signature     signature.Mode
+	wall          func() time.Time
 	gzip          bool
 	retry         retry.Policy
 	httpClient    *http.Client
@@ -32,6 +35,7 @@ type options struct {
 func defaults() options {
 	return options{
 		gzip:          true,
+		wall:          time.Now,
 		retry:         retry.Default(),
 		timeout:       10 * time.Second,
 		userAgent:     "gometheus-client",
@@ -42,6 +46,13 @@ func defaults() options {
 // WithKey signs what is sent, and demands signed answers to reads. An empty key
 // means no signatures, the default.
 func WithKey(key []byte) Option { return func(o *options) { o.key = key } }
+
+// WithSignature sets what WithKey's signatures are: the hash, the default, which
+// old servers know too; message signatures; or both. See "Signatures" above.
+func WithSignature(m signature.Mode) Option { return func(o *options) { o.signature = m } }
+
+// WithClock sets the wall clock, for tests.
+func WithClock(now func() time.Time) Option { return func(o *options) { o.wall = now } }
 
 // WithGzip turns compression of batches on, the default, or off.
 func WithGzip(on bool) Option { return func(o *options) { o.gzip = on } }
@@ -92,6 +103,9 @@ func (o *options) validate() error {
 	if o.producer == "" || len(o.producer) > 128 ||
 		strings.ContainsFunc(o.producer, func(r rune) bool { return !strings.ContainsRune(idChars, r) }) {
 		errs = append(errs, fmt.Errorf("producer id %q: must be 1 to 128 letters, digits and any of ._:-", o.producer))
+	}
+	if len(o.key) == 0 && o.signature != signature.Hash {
+		errs = append(errs, fmt.Errorf("signature %s: needs a key", o.signature))
 	}
 	if o.httpClient != nil && o.transport != nil {
 		errs = append(errs, errors.New("an HTTP client and a transport exclude each other"))

@@ -7,7 +7,8 @@ import "time"
 
 // Headers and preferences a request may carry.
 const (
-	// HeaderHash carries hex(HMAC-SHA256(key, body as sent on the wire)).
+	// HeaderHash carries hex(HMAC-SHA256(key, body as sent on the wire)); where
+	// the metric is in the path, of the method, a space and the request target.
 	HeaderHash = "HashSHA256"
 	// HeaderIdempotencyKey carries "<producer>/<sequence>": a batch with a key
 	// that was applied before changes nothing.

@@ -164,9 +164,15 @@ func newAgent(cfg config.Config, log *zap.Logger, o Options) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	wall := o.Wall
+	if wall == nil {
+		wall = time.Now
+	}
 	opts := []client.Option{
 		client.WithKey([]byte(cfg.Key.Reveal())),
 		client.WithReportInterval(min(max(cfg.ReportInterval, request.MinReportInterval), request.MaxReportInterval)),
+		client.WithSignature(cfg.Signature),
+		client.WithClock(wall),
 		client.WithUserAgent("gometheus-agent/" + buildinfo.Read().Version),
 	}
 	if o.Transport != nil {
@@ -175,10 +181,6 @@ func newAgent(cfg config.Config, log *zap.Logger, o Options) (*agent, error) {
 	c, err := client.New(cfg.ServerURL(), opts...)
 	if err != nil {
 		return nil, err
-	}
-	wall := o.Wall
-	if wall == nil {
-		wall = time.Now
 	}
 	a := &agent{
 		cfg: cfg,

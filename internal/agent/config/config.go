@@ -9,6 +9,7 @@ import (
 
 	"github.com/gometheus/gometheus/internal/common/config"
 	"github.com/gometheus/gometheus/internal/common/logger"
+	"github.com/gometheus/gometheus/pkg/signature"
 )
 
 // MaxRateLimit is the largest RATE_LIMIT. The server remembers the last 1,024
@@ -35,6 +36,8 @@ type Config struct {
 	CPUProfileDuration time.Duration
 	MemProfileFile     string
 	Labels             map[string]string // on every metric; empty: none
+
+	Signature signature.Mode // the forms that signatures have
 }
 
 // ServerURL is Address as a URL without a slash at its end. A missing host
@@ -65,7 +68,9 @@ type settings struct {
 	SpoolMaxSize config.Var[int64]         `group:"Spool" flag:"spool-max-size" env:"SPOOL_MAX_SIZE" help:"How large the queue on disk gets. Then gauge samples are dropped and increments wait in memory."`
 	SpoolMaxAge  config.Var[time.Duration] `group:"Spool" flag:"spool-max-age" env:"SPOOL_MAX_AGE" default:"168h" help:"How long a batch waits on disk before it is dropped."`
 
-	Key config.Var[logger.Secret] `group:"Security" flag:"key" short:"k" env:"KEY" help:"Key of the HashSHA256 signatures; empty: none. Prefer the variable: everybody on the machine sees flags."`
+	Key config.Var[logger.Secret] `group:"Security" flag:"key" short:"k" env:"KEY" help:"Key of the signatures; empty: none. Prefer the variable: everybody on the machine sees flags."`
+
+	Signature config.Var[string] `group:"Security" flag:"signature" env:"SIGNATURE" help:"What signs a request: hash, the HashSHA256 header; message, RFC 9421, which the server must take; or both, for the change from one to the other. The last two need a key."`
 
 	config.Profiling
 }
@@ -84,6 +89,7 @@ func defaults() *settings {
 		SpoolMaxSize:   config.Size(512<<20, 1<<20, 1<<50),
 		SpoolMaxAge:    config.Seconds(LongestAge, time.Second, LongestAge),
 		Key:            config.Secret(),
+		Signature:      config.Choice("mode", "hash", "hash", "both", "message"),
 		Profiling:      config.DefaultProfiling(),
 	}
 }
@@ -98,6 +104,10 @@ func hostLabel() map[string]string {
 }
 
 func (s *settings) config() Config {
+	mode, err := signature.ParseMode(s.Signature.Value())
+	if err != nil {
+		panic(err) // Choice knows the same words
+	}
 	return Config{
 		Address:            s.Address.Value(),
 		LogLevel:           s.LogLevel.Value(),
@@ -105,6 +115,7 @@ func (s *settings) config() Config {
 		ReportInterval:     s.ReportInterval.Value(),
 		BatchSize:          s.BatchSize.Value(),
 		Key:                s.Key.Value(),
+		Signature:          mode,
 		RateLimit:          s.RateLimit.Value(),
 		SpoolDir:           s.SpoolDir.Value(),
 		SpoolMaxSize:       s.SpoolMaxSize.Value(),
@@ -134,5 +145,12 @@ func Parse(args []string, lookup func(string) (string, bool), out io.Writer) (Co
 	if err := config.Parse(program, s, args, lookup, out); err != nil {
 		return Config{}, err
 	}
-	return s.config(), nil
+	c := s.config()
+	if c.Signature != signature.Hash && c.Key == "" {
+		return Config{}, &config.Error{
+			Setting: "SIGNATURE", Value: c.Signature.String(), Valued: true,
+			Reason: "there is no KEY to sign with", Allowed: "a KEY, or hash",
+		}
+	}
+	return c, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/gometheus/gometheus/internal/agent/config"
 	common "github.com/gometheus/gometheus/internal/common/config"
 	"github.com/gometheus/gometheus/internal/common/logger"
+	"github.com/gometheus/gometheus/pkg/signature"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -84,6 +85,7 @@ var settings = []setting{
 	{"spool-max-size", "", "SPOOL_MAX_SIZE", "1GiB", "1048576", "1MB", nil, func(c config.Config) any { return c.SpoolMaxSize }, int64(1 << 30), int64(1 << 20)},
 	{"spool-max-age", "", "SPOOL_MAX_AGE", "3600", "36h", "169h", nil, func(c config.Config) any { return c.SpoolMaxAge }, time.Hour, 36 * time.Hour},
 	{"key", "k", "KEY", "one", "two", "", nil, func(c config.Config) any { return c.Key }, logger.Secret("one"), logger.Secret("two")},
+	{"signature", "", "SIGNATURE", "both", "Message", "none", nil, func(c config.Config) any { return c.Signature }, signature.Both, signature.Message},
 	{"cpu-profile-file", "", "CPU_PROFILE_FILE", "/a", "/b", "", nil, func(c config.Config) any { return c.CPUProfileFile }, "/a", "/b"},
 	{"cpu-profile-duration", "", "CPU_PROFILE_DURATION", "5s", "1m", "0s", nil, func(c config.Config) any { return c.CPUProfileDuration }, 5 * time.Second, time.Minute},
 	{"mem-profile-file", "", "MEM_PROFILE_FILE", "/a", "/b", "", nil, func(c config.Config) any { return c.MemProfileFile }, "/a", "/b"},
@@ -106,6 +108,9 @@ func TestPrecedence(t *testing.T) {
 		t.Run(s.flag, func(t *testing.T) {
 			check := func(want any, vars map[string]string, args ...string) {
 				t.Helper()
+				if s.flag == "signature" {
+					args = append(args, "--key=k") // it needs one
+				}
 				got, err := parse(vars, args...)
 				require.NoError(t, err)
 				require.Equal(t, want, s.get(got))
@@ -150,6 +155,17 @@ func TestBadValues(t *testing.T) {
 			require.EqualError(t, err, "-"+s.short+` "`+s.bad+`": want `+allowed)
 		}
 	}
+}
+
+// TestSignatureNeedsKey: without a key there would be no signatures at all.
+func TestSignatureNeedsKey(t *testing.T) {
+	for _, mode := range []string{"both", "message"} {
+		_, err := parse(map[string]string{"SIGNATURE": mode})
+		require.EqualError(t, err, `SIGNATURE "`+mode+`": there is no KEY to sign with: want a KEY, or hash`)
+		requireLine(t, err)
+	}
+	_, err := parse(map[string]string{"SIGNATURE": "hash"})
+	require.NoError(t, err)
 }
 
 func TestErrorLines(t *testing.T) {

@@ -119,7 +119,7 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 		return nil
 	})
 	log.Info("listening", zap.Stringer("address", listener.Addr()), zap.String("storage", store.name),
-		zap.Bool("signed", cfg.Key != ""))
+		zap.Bool("signed", cfg.Key != ""), zap.Stringer("signature", cfg.Signature))
 	err = group.Wait()
 	log.Info("stopped", zap.Error(err))
 	return err
@@ -150,7 +150,7 @@ func handler(cfg config.Config, store openedStorage, past openedHistory, tell *t
 		API:     api.New(manager.New(store, past.recorder(), tell), metric.DefaultLimits(), time.Now),
 		Static:  templates.Static,
 		Problem: problem.Writer{Log: log, Wrote: tell.Rejected},
-		Signer:  middleware.NewSigner(cfg.Key.Reveal()),
+		Signer:  middleware.NewSigner(cfg.Key.Reveal(), middleware.WithMode(cfg.Signature)),
 		Limits:  bodyLimits,
 		Metrics: tell.Handler(log),
 

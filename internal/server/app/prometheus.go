@@ -2,6 +2,7 @@ package app
 
 import (
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -22,16 +23,26 @@ import (
 	"github.com/gometheus/gometheus/internal/server/telemetry"
 )
 
-// prometheusAPI makes the handlers of what this server has in common with a
-// Prometheus; nil if there is no history to ask.
-func prometheusAPI(cfg config.Config, past openedHistory, tell *telemetry.Telemetry, stopping *atomic.Bool, log *zap.Logger) *promapi.API {
+// guard is what stands before a handler.
+type guard = func(http.Handler) http.Handler
+
+// prometheusAPI makes the maker of the handlers of what this server has in common
+// with a Prometheus; nil if there is no history to ask.
+func prometheusAPI(cfg config.Config, past openedHistory, tell *telemetry.Telemetry, stopping *atomic.Bool, log *zap.Logger) func(write, change guard) *promapi.API {
 	if past.History == nil {
 		return nil
 	}
-	h := past.History
+	return func(write, change guard) *promapi.API {
+		o := prometheusOptions(cfg, past.History, tell, stopping, log)
+		o.Write, o.Guard = write(o.Write), change
+		return promapi.New(o)
+	}
+}
+
+func prometheusOptions(cfg config.Config, h *history.History, tell *telemetry.Telemetry, stopping *atomic.Bool, log *zap.Logger) promapi.Options {
 	build := buildinfo.Read()
 	start := time.Now()
-	return promapi.New(promapi.Options{
+	return promapi.Options{
 		Storage: h, Exemplars: h, Engine: h.Engine(), Parser: h.Parser(), Metadata: h,
 		TSDB:     promapi.DB{DB: h.DB(), Gatherer: tell.Registry()},
 		Features: features.NewRegistry(),
@@ -52,7 +63,7 @@ func prometheusAPI(cfg config.Config, past openedHistory, tell *telemetry.Teleme
 			Limits: remotewrite.Limits{Wire: bodyLimits.Wire, Plain: bodyLimits.Plain},
 		}),
 		LookbackDelta: history.Lookback, Now: time.Now, Log: log,
-	})
+	}
 }
 
 // configText is the settings as a Prometheus would show its configuration file:

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gometheus/gometheus/internal/common/config"
 	"github.com/gometheus/gometheus/internal/common/logger"
+	"github.com/gometheus/gometheus/pkg/signature"
 )
 
 // Config is how the server runs.
@@ -19,10 +20,11 @@ type Config struct {
 	DatabaseDriver         string
 	DatabaseDSN            logger.Secret // set: the state is in PostgreSQL, and there are no files
 	DatabaseMaxConns       int
-	DatabaseTimeout        time.Duration // of a statement
-	DatabaseConnectTimeout time.Duration // of connecting, and of waiting for a free connection
-	Key                    logger.Secret // of the signatures; empty: none
-	History                bool          // keep samples over time
+	DatabaseTimeout        time.Duration  // of a statement
+	DatabaseConnectTimeout time.Duration  // of connecting, and of waiting for a free connection
+	Key                    logger.Secret  // of the signatures; empty: none
+	Signature              signature.Mode // the forms that signatures have
+	History                bool           // keep samples over time
 	HistoryPath            string
 	HistoryRetention       time.Duration
 	HistoryMaxSize         int64         // bytes; 0: no bound
@@ -65,7 +67,9 @@ type settings struct {
 	QueryMaxSamples   config.Var[int]           `group:"History" flag:"query-max-samples" env:"QUERY_MAX_SAMPLES" help:"How many samples a query may hold in memory, of 16 bytes each."`
 	EnableAdminAPI    config.Var[bool]          `group:"History" flag:"enable-admin-api" env:"ENABLE_ADMIN_API" help:"Let requests delete series and take snapshots of the history."`
 
-	Key config.Var[logger.Secret] `group:"Security" flag:"key" short:"k" env:"KEY" help:"Key of the HashSHA256 signatures; empty: none. Prefer the variable: everybody on the machine sees flags."`
+	Key config.Var[logger.Secret] `group:"Security" flag:"key" short:"k" env:"KEY" help:"Key of the signatures; empty: none. Prefer the variable: everybody on the machine sees flags."`
+
+	Signature config.Var[string] `group:"Security" flag:"signature" env:"SIGNATURE" help:"What signs a request: hash, the HashSHA256 header; message, RFC 9421, which replays and reflections don't pass; or both, either of them, for the change from one to the other. The last two need a key."`
 
 	config.Profiling
 }
@@ -95,11 +99,16 @@ func defaults() *settings {
 		EnableAdminAPI:    config.Bool(false),
 
 		Key:       config.Secret(),
+		Signature: config.Choice("mode", "hash", "hash", "both", "message"),
 		Profiling: config.DefaultProfiling(),
 	}
 }
 
 func (s *settings) config() Config {
+	mode, err := signature.ParseMode(s.Signature.Value())
+	if err != nil {
+		panic(err) // Choice knows the same words
+	}
 	return Config{
 		Address:                s.Address.Value(),
 		LogLevel:               s.LogLevel.Value(),
@@ -121,6 +130,7 @@ func (s *settings) config() Config {
 		QueryConcurrency:       s.QueryConcurrency.Value(),
 		QueryMaxSamples:        s.QueryMaxSamples.Value(),
 		EnableAdminAPI:         s.EnableAdminAPI.Value(),
+		Signature:              mode,
 		CPUProfileFile:         s.CPUProfileFile.Value(),
 		CPUProfileDuration:     s.CPUProfileDuration.Value(),
 		MemProfileFile:         s.MemProfileFile.Value(),
@@ -146,5 +156,12 @@ func Parse(args []string, lookup func(string) (string, bool), out io.Writer) (Co
 	if err := config.Parse(program, s, args, lookup, out); err != nil {
 		return Config{}, err
 	}
-	return s.config(), nil
+	c := s.config()
+	if c.Signature != signature.Hash && c.Key == "" {
+		return Config{}, &config.Error{
+			Setting: "SIGNATURE", Value: c.Signature.String(), Valued: true,
+			Reason: "there is no KEY to sign with", Allowed: "a KEY, or hash",
+		}
+	}
+	return c, nil
 }

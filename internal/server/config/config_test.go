@@ -15,6 +15,7 @@ import (
 	common "github.com/gometheus/gometheus/internal/common/config"
 	"github.com/gometheus/gometheus/internal/common/logger"
 	"github.com/gometheus/gometheus/internal/server/config"
+	"github.com/gometheus/gometheus/pkg/signature"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -100,6 +101,7 @@ var settings = []setting{
 	{"query-max-samples", "", "QUERY_MAX_SAMPLES", "1", "50000000", "0", nil, func(c config.Config) any { return c.QueryMaxSamples }, 1, 50_000_000},
 	{"enable-admin-api", "", "ENABLE_ADMIN_API", "true", "false", "maybe", nil, func(c config.Config) any { return c.EnableAdminAPI }, true, false},
 	{"key", "k", "KEY", "one", "two", "", nil, func(c config.Config) any { return c.Key }, logger.Secret("one"), logger.Secret("two")},
+	{"signature", "", "SIGNATURE", "both", "Message", "none", nil, func(c config.Config) any { return c.Signature }, signature.Both, signature.Message},
 	{"cpu-profile-file", "", "CPU_PROFILE_FILE", "/a", "/b", "", nil, func(c config.Config) any { return c.CPUProfileFile }, "/a", "/b"},
 	{"cpu-profile-duration", "", "CPU_PROFILE_DURATION", "5s", "1m", "0s", nil, func(c config.Config) any { return c.CPUProfileDuration }, 5 * time.Second, time.Minute},
 	{"mem-profile-file", "", "MEM_PROFILE_FILE", "/a", "/b", "", nil, func(c config.Config) any { return c.MemProfileFile }, "/a", "/b"},
@@ -122,6 +124,9 @@ func TestPrecedence(t *testing.T) {
 		t.Run(s.flag, func(t *testing.T) {
 			check := func(want any, vars map[string]string, args ...string) {
 				t.Helper()
+				if s.flag == "signature" {
+					args = append(args, "--key=k") // it needs one
+				}
 				got, err := parse(vars, args...)
 				require.NoError(t, err)
 				require.Equal(t, want, s.get(got))
@@ -175,6 +180,17 @@ func TestErrorLines(t *testing.T) {
 	require.EqualError(t, err, `DATABASE_DRIVER "mysql": want pgx`)
 	_, err = parse(nil, "--address", "http://localhost:8080")
 	require.EqualError(t, err, `--address "http://localhost:8080": want host:port, port from 0 to 65535`)
+}
+
+// TestSignatureNeedsKey: without a key there would be no signatures at all.
+func TestSignatureNeedsKey(t *testing.T) {
+	for _, mode := range []string{"both", "message"} {
+		_, err := parse(map[string]string{"SIGNATURE": mode})
+		require.EqualError(t, err, `SIGNATURE "`+mode+`": there is no KEY to sign with: want a KEY, or hash`)
+		requireLine(t, err)
+	}
+	_, err := parse(map[string]string{"SIGNATURE": "hash"})
+	require.NoError(t, err)
 }
 
 func TestMissingValues(t *testing.T) {

@@ -1,5 +1,5 @@
 // Package middleware holds the parts of the HTTP server that know of keys and
-// problems: Recover, Verify and Sign. What is common to any HTTP server is in
+// problems: Recover, and the Signer's. What is common to any HTTP server is in
 // pkg/middleware.
 package middleware
 

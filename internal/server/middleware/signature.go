@@ -2,43 +2,52 @@ package middleware
 
 import (
 	"bytes"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"hash"
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/gometheus/gometheus/internal/server/problem"
 	codes "github.com/gometheus/gometheus/pkg/errors"
 	"github.com/gometheus/gometheus/pkg/middleware"
 	"github.com/gometheus/gometheus/pkg/request"
+	"github.com/gometheus/gometheus/pkg/signature"
 )
 
-// Signer computes hex(HMAC-SHA256(key, body as on the wire)), the value of the
-// HashSHA256 header. A Signer without key lets everything through.
+// Signer verifies the signatures of requests and signs answers, in the forms
+// that its mode allows. A Signer without key lets everything through.
+//
+// From outside in stand Sign, Mark (within the compression of the answer),
+// Verify, and RefuseAnswers (within the decompression of the request).
 type Signer struct {
-	enabled bool
-	macs    sync.Pool // of hash.Hash; making one costs more than a small body
+	keys    *signature.Keys // nil: off
+	mode    signature.Mode
+	now     func() time.Time
 	buffers sync.Pool // of *bytes.Buffer
 }
 
+// SignerOption changes a default of NewSigner.
+type SignerOption func(*Signer)
+
+// WithMode sets which signatures are taken and made. The default is the hash.
+func WithMode(m signature.Mode) SignerOption { return func(s *Signer) { s.mode = m } }
+
+// WithClock sets the clock that message signatures are held against.
+func WithClock(now func() time.Time) SignerOption { return func(s *Signer) { s.now = now } }
+
 // NewSigner makes the Signer of a key; "" turns signatures off.
-func NewSigner(key string) *Signer {
-	s := &Signer{enabled: key != ""}
-	s.macs.New = func() any { return hmac.New(sha256.New, []byte(key)) }
+func NewSigner(key string, options ...SignerOption) *Signer {
+	s := &Signer{now: time.Now}
+	if key != "" {
+		s.keys = signature.NewKeys([]byte(key))
+	}
+	for _, o := range options {
+		o(s)
+	}
 	s.buffers.New = func() any { return new(bytes.Buffer) }
 	return s
-}
-
-func (s *Signer) sum(body []byte) (sum [sha256.Size]byte) {
-	mac := s.macs.Get().(hash.Hash)
-	defer s.macs.Put(mac)
-	mac.Reset()
-	mac.Write(body)
-	mac.Sum(sum[:0])
-	return sum
 }
 
 func (s *Signer) putBuffer(b *bytes.Buffer) {
@@ -48,24 +57,70 @@ func (s *Signer) putBuffer(b *bytes.Buffer) {
 	}
 }
 
-// Verify refuses requests whose HashSHA256 header is not that of the body, of
-// at most limit bytes. With required set a missing header is refused too. It
-// reads the whole body before the handler runs, so it stands outside of
-// Decompress.
-func (s *Signer) Verify(required bool, limit int64, p problem.Writer) func(http.Handler) http.Handler {
+// takesHash and takesMessage tell the forms of the mode.
+func (s *Signer) takesHash() bool    { return s.mode != signature.Message }
+func (s *Signer) takesMessage() bool { return s.mode != signature.Hash }
+
+// Rule says what a route needs.
+type Rule uint8
+
+const (
+	// WriteBody: it writes what is in the body, which the hash is of.
+	WriteBody Rule = iota
+	// WritePath: it writes what is in the path, which the hash is of.
+	WritePath
+	// Ask: it reads, and need not be signed. A signature that is there must be
+	// right.
+	Ask
+	// Read is Ask for a route without a body, where a hash says nothing.
+	Read
+)
+
+func (r Rule) writes() bool { return r == WriteBody || r == WritePath }
+
+// exchange is what Verify has to tell Sign about a request.
+type exchange struct {
+	request  signature.Request
+	verified *signature.Verified // nil unless the signature is right
+}
+
+type exchangeKey struct{}
+
+// Verify refuses requests whose signature is not right, or which lack the one
+// that the rule demands. It reads a signed body, of at most limit bytes, before
+// the handler runs, so it stands outside of Decompress.
+//
+// A request that carries both forms needs both to be right: none is worth more
+// for a signature that somebody has added.
+func (s *Signer) Verify(rule Rule, limit int64, p problem.Writer) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
-		if !s.enabled {
+		if s.keys == nil {
 			return next
 		}
 		return p.Handle(func(w http.ResponseWriter, r *http.Request) error {
-			given := r.Header.Get(request.HeaderHash)
-			if n := len(r.Header.Values(request.HeaderHash)); n > 1 {
-				return codes.New(codes.Invalid, "header %s stands %d times", request.HeaderHash, n)
+			hash, err := s.givenHash(r, rule)
+			if err != nil {
+				return err
 			}
-			if given == "" {
-				if required {
-					return codes.New(codes.Invalid, "header %s is missing: this server has a key", request.HeaderHash)
+			message, err := s.verifyMessage(r)
+			if err != nil {
+				return err
+			}
+			switch {
+			case message != nil, hash != "", !rule.writes():
+			case !s.takesHash():
+				return codes.New(codes.Invalid, "%s; this server takes no other (SIGNATURE=%s)", signature.ErrMissing, s.mode)
+			default:
+				return codes.New(codes.Invalid, "header %s is missing: this server has a key", request.HeaderHash)
+			}
+			if hash != "" && rule == WritePath {
+				if !s.keys.VerifyTarget(hash, r.Method, signature.RequestOf(r).Target) {
+					return codes.New(codes.Invalid, "header %s does not match the path: it must be of %q", request.HeaderHash,
+						"POST /update/{type}/{name}/{value}")
 				}
+				hash = "" // it is not of the body
+			}
+			if message == nil && hash == "" {
 				next.ServeHTTP(w, r)
 				return nil
 			}
@@ -74,10 +129,11 @@ func (s *Signer) Verify(required bool, limit int64, p problem.Writer) func(http.
 			if _, err := body.ReadFrom(http.MaxBytesReader(w, middleware.WholeBody(r.Body), limit)); err != nil {
 				return problem.Body(err)
 			}
-			want := s.sum(body.Bytes())
-			got, err := hex.DecodeString(given)
-			if err != nil || !hmac.Equal(got, want[:]) {
+			if hash != "" && !s.keys.VerifyBody(hash, body.Bytes()) {
 				return codes.New(codes.Invalid, "header %s does not match the body", request.HeaderHash)
+			}
+			if err := s.settle(r, rule, message, body.Bytes()); err != nil {
+				return err
 			}
 			r.Body = io.NopCloser(bytes.NewReader(body.Bytes()))
 			next.ServeHTTP(w, r)
@@ -86,24 +142,103 @@ func (s *Signer) Verify(required bool, limit int64, p problem.Writer) func(http.
 	}
 }
 
-// Sign sets HashSHA256 on every answer with a body. To know it before the first
-// byte goes out, the answer is held back until it is complete.
+// givenHash is the hash that a request carries, "" for none that counts.
+func (s *Signer) givenHash(r *http.Request, rule Rule) (string, error) {
+	if !s.takesHash() || rule == Read {
+		return "", nil
+	}
+	if n := len(r.Header.Values(request.HeaderHash)); n > 1 {
+		return "", codes.New(codes.Invalid, "header %s stands %d times", request.HeaderHash, n)
+	}
+	return r.Header.Get(request.HeaderHash), nil
+}
+
+// verifyMessage looks at a message signature as far as that goes without the
+// body. It is nil if there is none.
+func (s *Signer) verifyMessage(r *http.Request) (*signature.Verified, error) {
+	if !s.takesMessage() || r.Header[signature.HeaderInput] == nil && r.Header[signature.HeaderSignature] == nil {
+		return nil, nil
+	}
+	v, err := s.keys.VerifyRequest(signature.RequestOf(r))
+	if errors.Is(err, signature.ErrMissing) {
+		return nil, nil // it is somebody else's
+	}
+	if err != nil {
+		return nil, codes.New(codes.Invalid, "%s", err.Error())
+	}
+	if err := v.CheckTime(s.now()); err != nil {
+		// Without a look at the body: the answer costs the sender no more than
+		// another try, which it can make as soon as it knows the time from an answer
+		// that it can believe.
+		s.believe(r, v)
+		return nil, codes.New(codes.Stale, "%s", err.Error())
+	}
+	return v, nil
+}
+
+// settle looks at the rest of a message signature, if there is one.
+func (s *Signer) settle(r *http.Request, rule Rule, v *signature.Verified, body []byte) error {
+	if v == nil {
+		return nil
+	}
+	if err := v.CheckBody(body); err != nil {
+		return codes.New(codes.Invalid, "%s", err.Error())
+	}
+	s.believe(r, v)
+	if rule.writes() && len(r.Header[request.HeaderIdempotencyKey]) == 0 {
+		// It is what tells a repetition from another request.
+		return codes.New(codes.Invalid, "header %s is missing: a write with a message signature needs one", request.HeaderIdempotencyKey)
+	}
+	return nil
+}
+
+// believe has the answer tied to the request's signature.
+func (s *Signer) believe(r *http.Request, v *signature.Verified) {
+	if x, ok := r.Context().Value(exchangeKey{}).(*exchange); ok {
+		x.verified = v
+	}
+}
+
+// Sign signs every answer: with the hash those with a body, with a message
+// signature all. To know the body before the first byte goes out, the answer is
+// held back until it is complete.
 func (s *Signer) Sign(next http.Handler) http.Handler {
-	if !s.enabled {
+	if s.keys == nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body := s.buffers.Get().(*bytes.Buffer)
 		defer s.putBuffer(body)
 		held := &held{ResponseWriter: w, body: body, status: http.StatusOK}
+		var x *exchange
+		if s.takesMessage() {
+			x = &exchange{request: signature.RequestOf(r)}
+			r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+		}
 		next.ServeHTTP(held, r)
-		if body.Len() > 0 && r.Method != http.MethodHead {
-			sum := s.sum(body.Bytes())
-			w.Header().Set(request.HeaderHash, hex.EncodeToString(sum[:]))
+		sent := body.Bytes()
+		if r.Method == http.MethodHead {
+			sent = nil
+		}
+		if len(sent) > 0 && s.takesHash() {
+			w.Header().Set(request.HeaderHash, s.keys.HashOfBody(sent))
+		}
+		if x != nil {
+			s.signMessage(w.Header(), held.status, sent, x)
 		}
 		w.WriteHeader(held.status)
 		w.Write(body.Bytes()) //nolint:errcheck // the client is gone: nobody to tell
 	})
+}
+
+func (s *Signer) signMessage(header http.Header, status int, body []byte, x *exchange) {
+	if header.Get("Content-Type") == "" && len(body) > 0 {
+		header.Set("Content-Type", http.DetectContentType(body)) // net/http would, too late
+	}
+	res := signature.Response{Status: status, Header: header, Request: x.request}
+	if err := s.keys.SignResponse(res, body, s.now(), x.verified); err != nil {
+		panic("middleware: sign the answer: " + err.Error()) // a header of ours has a line break
+	}
 }
 
 // held keeps an answer back.
@@ -112,6 +247,12 @@ type held struct {
 	body   *bytes.Buffer
 	status int
 	final  bool
+}
+
+// SetWriteDeadline is for http.ResponseController. There is no Unwrap, by which a
+// handler could flush what is held.
+func (h *held) SetWriteDeadline(t time.Time) error {
+	return http.NewResponseController(h.ResponseWriter).SetWriteDeadline(t)
 }
 
 func (h *held) WriteHeader(status int) {

@@ -166,7 +166,7 @@ func codeOf(status int) codes.Code {
 
 func status(code codes.Code) int {
 	switch code {
-	case codes.Invalid:
+	case codes.Invalid, codes.Stale:
 		return http.StatusBadRequest
 	case codes.NotFound:
 		return http.StatusNotFound

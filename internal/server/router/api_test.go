@@ -721,7 +721,7 @@ func TestPanics(t *testing.T) {
 			t.Run("key="+key+" "+req.target, func(t *testing.T) {
 				core, logs := observer.New(zap.DebugLevel)
 				srv := serve(t, newHandler(fake{panics: "internals"}, key, zap.New(core)))
-				got := do(t, srv, req.method, req.target, "", "HashSHA256", sign(key, ""), "Accept-Encoding", "gzip", "X-Request-Id", "panicking-1")
+				got := do(t, srv, req.method, req.target, "", "HashSHA256", sign(key, req.method+" "+req.target), "Accept-Encoding", "gzip", "X-Request-Id", "panicking-1")
 				p := requireProblem(t, got, 500)
 				require.Equal(t, "panicking-1", p.RequestID)
 				require.NotContains(t, got.body, "internals")
@@ -857,7 +857,6 @@ func TestSignature(t *testing.T) {
 		{"many", "/updates/", many, true, nil},
 		{"gzip, as on the wire", "/updates", gz(many), true, []string{"Content-Encoding", "gzip"}},
 		{"zstd, as on the wire", "/updates", zs(many), true, []string{"Content-Encoding", "zstd"}},
-		{"a path, without a body", "/update/counter/c/1", "", true, nil},
 		{"minimal", "/updates", many, true, []string{"Prefer", "return=minimal"}},
 		{"gzip out", "/updates", many, true, []string{"Accept-Encoding", "gzip"}},
 		{"a question", "/value", `{"id":"c","type":"counter"}`, false, nil},
@@ -870,6 +869,17 @@ func TestSignature(t *testing.T) {
 			if tt.counts {
 				total++
 			}
+			requireValue(t, srv, "counter/c", fmt.Sprint(total))
+		})
+	}
+	for _, target := range []string{
+		"/update/counter/c/1", "/update/counter/c/1/", "/update/counter/c/1?via=web&x=%20+y", "/update/counter/c/1?", "/update/%63ounter/c/1",
+	} {
+		t.Run("a path "+target, func(t *testing.T) {
+			got := do(t, srv, "POST", target, "", "HashSHA256", sign(secret, "POST "+target))
+			require.Equal(t, 200, got.status, got.body)
+			requireSigned(t, got)
+			total++
 			requireValue(t, srv, "counter/c", fmt.Sprint(total))
 		})
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/gometheus/gometheus/internal/server/api/promapi"
 	"github.com/gometheus/gometheus/internal/server/middleware"
 	"github.com/gometheus/gometheus/internal/server/problem"
+	codes "github.com/gometheus/gometheus/pkg/errors"
 	common "github.com/gometheus/gometheus/pkg/middleware"
 )
 
@@ -25,8 +26,10 @@ type Options struct {
 	Signer  *middleware.Signer
 	Limits  common.BodyLimits
 	Metrics http.Handler // what the server tells of itself
-	// Prometheus answers what a Prometheus would; nil: there is no history.
-	Prometheus *promapi.API
+	// Prometheus makes the handlers of what a Prometheus would answer; nil: there
+	// is no history. write stands before remote write, and change before what
+	// changes the history otherwise.
+	Prometheus func(write, change func(http.Handler) http.Handler) *promapi.API
 	// QueryTime is how long a query may take.
 	QueryTime time.Duration
 	// Done is told of every request, if it is set.
@@ -39,8 +42,8 @@ var compressed = []string{
 }
 
 // New makes the handler of all routes. From outside in: log, signature of the
-// answer, recover, gzip of the answer; then, for routes that read a body, the
-// signature of the request and its decompression.
+// answer, recover, gzip of the answer, its mark; then the signature of the
+// request, its decompression, and a look for that mark.
 func New(o Options) http.Handler {
 	r := chi.NewRouter()
 	var done []func(*http.Request, int, time.Duration)
@@ -52,10 +55,16 @@ func New(o Options) http.Handler {
 		o.Signer.Sign,
 		middleware.Recover(o.Problem),
 		common.Compress(compressed...),
+		o.Signer.Mark,
 	)
+	verify := func(rule middleware.Rule) func(http.Handler) http.Handler {
+		return o.Signer.Verify(rule, o.Limits.Wire, o.Problem)
+	}
 	decompress := common.Decompress(o.Limits, o.Problem.Write)
-	write := r.With(o.Signer.Verify(true, o.Limits.Wire, o.Problem), decompress)
-	ask := r.With(o.Signer.Verify(false, o.Limits.Wire, o.Problem), decompress)
+	write := r.With(verify(middleware.WriteBody), decompress, o.Signer.RefuseAnswers)
+	writePath := r.With(verify(middleware.WritePath), decompress)
+	ask := r.With(verify(middleware.Ask), decompress)
+	read := r.With(verify(middleware.Read))
 	h := o.Problem.Handle
 	notFound := h(func(http.ResponseWriter, *http.Request) error {
 		return &problem.Error{Status: http.StatusNotFound, Detail: "no such path"}
@@ -63,19 +72,22 @@ func New(o Options) http.Handler {
 
 	post(write, "/update", h(o.API.UpdateOne))
 	post(write, "/updates", h(o.API.UpdateMany))
-	write.Post("/update/*", h(o.API.UpdatePath))
+	writePath.Post("/update/*", h(o.API.UpdatePath))
 	post(ask, "/value", h(o.API.ValueJSON))
-	get(r, "/value/*", h(o.API.ValuePath))
-	get(r, "/ping", h(o.API.Ping))
-	get(r, "/ping/", h(o.API.Ping))
-	get(r, "/", h(o.API.Page))
 	if o.Prometheus != nil {
-		o.Prometheus.Routes(r.With(patient(o.QueryTime)))
+		change := func(next http.Handler) http.Handler {
+			return verify(middleware.WritePath)(withoutBody(o.Problem, next))
+		}
+		o.Prometheus(verify(middleware.WriteBody), change).Routes(r.With(patient(o.QueryTime)))
 	}
 	if o.Metrics != nil {
 		get(r, "/metrics", o.Metrics.ServeHTTP)
 	}
-	get(r, "/static/*", o.Static(notFound).ServeHTTP)
+	get(read, "/value/*", h(o.API.ValuePath))
+	get(read, "/ping", h(o.API.Ping))
+	get(read, "/ping/", h(o.API.Ping))
+	get(read, "/", h(o.API.Page))
+	get(read, "/static/*", o.Static(notFound).ServeHTTP)
 
 	r.NotFound(notFound)
 	r.MethodNotAllowed(h(func(w http.ResponseWriter, req *http.Request) error {
@@ -88,6 +100,18 @@ func New(o Options) http.Handler {
 		return &problem.Error{Status: http.StatusMethodNotAllowed, Detail: "allowed on this path: " + allow}
 	}))
 	return r
+}
+
+// withoutBody refuses requests with a body, of which the hash that is of the path
+// says nothing.
+func withoutBody(p problem.Writer, next http.Handler) http.Handler {
+	return p.Handle(func(w http.ResponseWriter, r *http.Request) error {
+		if r.ContentLength != 0 {
+			return codes.New(codes.Invalid, "no body is allowed here: parameters go into the query")
+		}
+		next.ServeHTTP(w, r)
+		return nil
+	})
 }
 
 // answerTime is how long an answer may take to be sent, from when it is known.
