@@ -42,22 +42,35 @@ type API struct {
 }
 
 const (
-	// maxBodies is how many bytes all bodies larger than smallBody may take at
-	// once.
-	maxBodies = 256 << 20
-	smallBody = 256 << 10
+	// defaultMemory is how many bytes all bodies larger than smallBody take at
+	// once, unless an option says otherwise. What a connection needs for a smaller
+	// one is bounded by the number of connections.
+	defaultMemory = 256 << 20
+	smallBody     = 32 << 10
+	// keptBody is up to which size a body's memory is used again.
+	keptBody = 256 << 10
 	// maxPages is how many pages are made at once; each holds a copy of all
 	// series.
 	maxPages = 8
 )
 
+// Option changes a default of New.
+type Option func(*API)
+
+// WithMemory bounds, by its size in bytes, what large bodies take at once. It may
+// be shared with others who hold bodies.
+func WithMemory(s *semaphore.Semaphore) Option { return func(a *API) { a.bodies = s } }
+
 // New makes the handlers. now tells the time of arrival.
-func New(m Manager, limits metric.Limits, now func() time.Time) *API {
+func New(m Manager, limits metric.Limits, now func() time.Time, options ...Option) *API {
 	a := &API{
 		manager: m, limits: limits, now: now,
-		bodies: semaphore.New(maxBodies), pages: semaphore.New(maxPages),
+		bodies: semaphore.New(defaultMemory), pages: semaphore.New(maxPages),
 	}
-	a.scratch.New = func() any { return &scratch{bodies: a.bodies, body: make([]byte, 0, 32<<10)} }
+	for _, option := range options {
+		option(a)
+	}
+	a.scratch.New = func() any { return &scratch{bodies: a.bodies, body: make([]byte, 0, smallBody)} }
 	return a
 }
 
@@ -97,7 +110,7 @@ func (a *API) give(s *scratch) {
 		s.release = nil
 	}
 	const most = 1 << 20 // one large request must not keep its memory for ever
-	if cap(s.body) > smallBody || cap(s.out) > most {
+	if cap(s.body) > keptBody || cap(s.out) > most {
 		return
 	}
 	s.batch.Reset()
@@ -108,6 +121,11 @@ func (a *API) give(s *scratch) {
 
 // readBody reads the whole body into s.
 func (s *scratch) readBody(r *http.Request) error {
+	if cap(s.body) > smallBody { // of a request before
+		if ok := s.hold(cap(s.body)); !ok {
+			s.body = make([]byte, 0, smallBody)
+		}
+	}
 	for {
 		if len(s.body) == cap(s.body) {
 			if err := s.grow(); err != nil {
@@ -128,18 +146,25 @@ func (s *scratch) readBody(r *http.Request) error {
 // grow makes room in the body for as much again, if all bodies together leave it.
 func (s *scratch) grow() error {
 	size := 2 * cap(s.body)
-	if size > smallBody {
-		release, ok := s.bodies.TryAcquire(int64(size))
-		if !ok {
-			return codes.New(codes.Unavailable, "too many large requests at once")
-		}
-		if s.release != nil {
-			s.release() // the smaller one goes
-		}
-		s.release = release
+	if !s.hold(size) {
+		return codes.New(codes.Unavailable, "too many large requests at once")
 	}
 	s.body = append(make([]byte, 0, size), s.body...)
 	return nil
+}
+
+// hold counts size bytes for the body, instead of what was counted before, if
+// there is room.
+func (s *scratch) hold(size int) (ok bool) {
+	release, ok := s.bodies.TryAcquire(int64(size))
+	if !ok {
+		return false
+	}
+	if s.release != nil {
+		s.release() // the smaller one goes
+	}
+	s.release = release
+	return true
 }
 
 // writeJSON answers with s.out.

@@ -25,20 +25,16 @@ import (
 	"github.com/gometheus/gometheus/internal/server/router"
 	"github.com/gometheus/gometheus/internal/server/templates"
 	common "github.com/gometheus/gometheus/pkg/middleware"
+	"github.com/gometheus/gometheus/pkg/semaphore"
 )
 
 // Bounds on what a connection may take, and on stopping.
 const (
-	headerTimeout   = 5 * time.Second
-	requestTimeout  = 30 * time.Second
-	answerTimeout   = time.Minute // from the end of the request's header
-	idleTimeout     = 2 * time.Minute
+	// answerTime is what an answer may take beyond its request.
+	answerTime      = 30 * time.Second
 	shutdownTimeout = 10 * time.Second
 	maxHeaderBytes  = 64 << 10
 )
-
-// bodyLimits bound a request body.
-var bodyLimits = common.BodyLimits{Wire: 8 << 20, Plain: 32 << 20}
 
 // Signals ask a running server for profiles.
 type Signals struct {
@@ -69,10 +65,10 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 	var inFlight sync.WaitGroup
 	server := &http.Server{
 		Handler:           counted(&inFlight, handler(cfg, store, log)),
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       requestTimeout,
-		WriteTimeout:      answerTimeout,
-		IdleTimeout:       idleTimeout,
+		ReadHeaderTimeout: cfg.Limits.HeaderTime,
+		ReadTimeout:       cfg.Limits.RequestTime,
+		WriteTimeout:      cfg.Limits.RequestTime + answerTime, // from the end of the request's header
+		IdleTimeout:       cfg.Limits.IdleTime,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          zap.NewStdLog(log.WithOptions(zap.AddCallerSkip(1)).Named("http")),
 	}
@@ -131,11 +127,14 @@ func counted(inFlight *sync.WaitGroup, h http.Handler) http.Handler {
 }
 
 func handler(cfg config.Config, store openedStorage, log *zap.Logger) http.Handler {
+	l := cfg.Limits
+	memory := semaphore.New(l.Memory)
+	limits := metric.Limits{Metrics: l.Batch, Name: l.Name, Labels: l.Labels, LabelName: l.LabelName, LabelValue: l.LabelValue}
 	return router.New(router.Options{
-		API:     api.New(manager.New(store), metric.DefaultLimits(), time.Now),
+		API:     api.New(manager.New(store), limits, time.Now, api.WithMemory(memory)),
 		Static:  templates.Static,
 		Problem: problem.Writer{Log: log},
 		Signer:  middleware.NewSigner(cfg.Key.Reveal()),
-		Limits:  bodyLimits,
+		Limits:  common.BodyLimits{Wire: l.Body, Plain: l.BodyUnpacked, Memory: memory},
 	})
 }

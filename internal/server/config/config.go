@@ -25,6 +25,7 @@ type Config struct {
 	CPUProfileFile         string
 	CPUProfileDuration     time.Duration
 	MemProfileFile         string
+	Limits                 Limits
 }
 
 // settings declares every setting once: flags, variables, help and
@@ -46,6 +47,8 @@ type settings struct {
 
 	Key config.Var[logger.Secret] `group:"Security" flag:"key" short:"k" env:"KEY" help:"Key of the HashSHA256 signatures; empty: none. Prefer the variable: everybody on the machine sees flags."`
 
+	LimitSettings
+
 	config.Profiling
 }
 
@@ -63,8 +66,10 @@ func defaults() *settings {
 		DatabaseTimeout:        config.Seconds(30*time.Second, 100*time.Millisecond, time.Hour),
 		DatabaseConnectTimeout: config.Seconds(5*time.Second, 100*time.Millisecond, time.Hour),
 
-		Key:       config.Secret(),
-		Profiling: config.DefaultProfiling(),
+		Key: config.Secret(),
+
+		LimitSettings: defaultLimits(),
+		Profiling:     config.DefaultProfiling(),
 	}
 }
 
@@ -84,6 +89,7 @@ func (s *settings) config() Config {
 		CPUProfileFile:         s.CPUProfileFile.Value(),
 		CPUProfileDuration:     s.CPUProfileDuration.Value(),
 		MemProfileFile:         s.MemProfileFile.Value(),
+		Limits:                 s.limits(),
 	}
 }
 
@@ -103,6 +109,9 @@ func Parse(args []string, lookup func(string) (string, bool), out io.Writer) (Co
 		About: "Takes the metrics that agents push, keeps them, and answers questions.",
 	}
 	if err := config.Parse(program, s, args, lookup, out); err != nil {
+		return Config{}, err
+	}
+	if err := s.LimitSettings.check(); err != nil {
 		return Config{}, err
 	}
 	return s.config(), nil
