@@ -63,8 +63,9 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 		return fmt.Errorf("listen on ADDRESS %s: %w", cfg.Address, err)
 	}
 	var inFlight sync.WaitGroup
+	routes := routes(cfg, store, log)
 	server := &http.Server{
-		Handler:           counted(&inFlight, handler(cfg, store, log)),
+		Handler:           router.Inner(routes),
 		ReadHeaderTimeout: cfg.Limits.HeaderTime,
 		ReadTimeout:       cfg.Limits.RequestTime,
 		WriteTimeout:      cfg.Limits.RequestTime + answerTime, // from the end of the request's header
@@ -85,10 +86,8 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 		}, signals.CPU, signals.Heap, log)
 	})
 	group.Go(func() error {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve: %w", err)
-		}
-		return nil
+		outer := func(h http.Handler) http.Handler { return counted(&inFlight, router.Outer(routes)(h)) }
+		return serve(server, listener, cfg, outer, log)
 	})
 	group.Go(func() error {
 		<-ctx.Done()
@@ -100,7 +99,7 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 		return nil
 	})
 	log.Info("listening", zap.Stringer("address", listener.Addr()), zap.String("storage", store.name),
-		zap.Bool("signed", cfg.Key != ""))
+		zap.Bool("signed", cfg.Key != ""), zap.String("web_config", cfg.WebConfigFile))
 	err = group.Wait()
 	log.Info("stopped", zap.Error(err))
 	return err
@@ -126,15 +125,18 @@ func counted(inFlight *sync.WaitGroup, h http.Handler) http.Handler {
 	})
 }
 
-func handler(cfg config.Config, store openedStorage, log *zap.Logger) http.Handler {
+func routes(cfg config.Config, store openedStorage, log *zap.Logger) router.Options {
 	l := cfg.Limits
 	memory := semaphore.New(l.Memory)
 	limits := metric.Limits{Metrics: l.Batch, Name: l.Name, Labels: l.Labels, LabelName: l.LabelName, LabelValue: l.LabelValue}
-	return router.New(router.Options{
+	return router.Options{
 		API:     api.New(manager.New(store), limits, time.Now, api.WithMemory(memory)),
 		Static:  templates.Static,
 		Problem: problem.Writer{Log: log},
 		Signer:  middleware.NewSigner(cfg.Key.Reveal()),
 		Limits:  common.BodyLimits{Wire: l.Body, Plain: l.BodyUnpacked, Memory: memory},
-	})
+		Trusted: middleware.Trusted{Subnets: cfg.TrustedSubnet, Proxies: cfg.TrustedProxies},
+		// The file may come to ask for passwords or certificates while we run.
+		Credentials: cfg.WebConfigFile != "",
+	}
 }

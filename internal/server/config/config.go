@@ -3,7 +3,10 @@ package config
 
 import (
 	"io"
+	"net/netip"
 	"time"
+
+	"github.com/prometheus/exporter-toolkit/web"
 
 	"github.com/gometheus/gometheus/internal/common/config"
 	"github.com/gometheus/gometheus/internal/common/logger"
@@ -26,6 +29,9 @@ type Config struct {
 	CPUProfileDuration     time.Duration
 	MemProfileFile         string
 	Limits                 Limits
+	WebConfigFile          string         // TLS and passwords, as of the exporter toolkit; empty: none
+	TrustedSubnet          []netip.Prefix // of clients; empty: all
+	TrustedProxies         []netip.Prefix // whose forwarding headers count
 }
 
 // settings declares every setting once: flags, variables, help and
@@ -47,6 +53,10 @@ type settings struct {
 
 	Key config.Var[logger.Secret] `group:"Security" flag:"key" short:"k" env:"KEY" help:"Key of the HashSHA256 signatures; empty: none. Prefer the variable: everybody on the machine sees flags."`
 
+	WebConfigFile  config.Var[string]         `group:"Security" flag:"web-config-file" env:"WEB_CONFIG_FILE" help:"TLS, client certificates and passwords: a web configuration file as of Prometheus and its exporters. Empty: plain HTTP for everybody."`
+	TrustedSubnet  config.Var[[]netip.Prefix] `group:"Security" flag:"trusted-subnet" env:"TRUSTED_SUBNET" help:"Who may use the server, apart from /ping: the address of the peer, or of whom a trusted proxy names, must be in one of these. Empty: everybody."`
+	TrustedProxies config.Var[[]netip.Prefix] `group:"Security" flag:"trusted-proxies" env:"TRUSTED_PROXIES" help:"Proxies whose X-Forwarded-For, X-Real-IP and Forwarded count for TRUSTED_SUBNET. They must set or overwrite one of these headers. Empty: none."`
+
 	LimitSettings
 
 	config.Profiling
@@ -67,6 +77,10 @@ func defaults() *settings {
 		DatabaseConnectTimeout: config.Seconds(5*time.Second, 100*time.Millisecond, time.Hour),
 
 		Key: config.Secret(),
+
+		WebConfigFile:  config.CheckedPath("a web configuration file whose certificates can be read", web.Validate),
+		TrustedSubnet:  config.Prefixes(),
+		TrustedProxies: config.Prefixes(),
 
 		LimitSettings: defaultLimits(),
 		Profiling:     config.DefaultProfiling(),
@@ -90,6 +104,9 @@ func (s *settings) config() Config {
 		CPUProfileDuration:     s.CPUProfileDuration.Value(),
 		MemProfileFile:         s.MemProfileFile.Value(),
 		Limits:                 s.limits(),
+		WebConfigFile:          s.WebConfigFile.Value(),
+		TrustedSubnet:          s.TrustedSubnet.Value(),
+		TrustedProxies:         s.TrustedProxies.Value(),
 	}
 }
 
@@ -111,7 +128,7 @@ func Parse(args []string, lookup func(string) (string, bool), out io.Writer) (Co
 	if err := config.Parse(program, s, args, lookup, out); err != nil {
 		return Config{}, err
 	}
-	if err := s.LimitSettings.check(); err != nil {
+	if err := s.check(); err != nil {
 		return Config{}, err
 	}
 	return s.config(), nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -87,6 +88,9 @@ var settings = []setting{
 	{"database-timeout", "", "DATABASE_TIMEOUT", "2", "1m30s", "0", nil, func(c config.Config) any { return c.DatabaseTimeout }, 2 * time.Second, 90 * time.Second},
 	{"database-connect-timeout", "", "DATABASE_CONNECT_TIMEOUT", "0.5", "7s", "-1", nil, func(c config.Config) any { return c.DatabaseConnectTimeout }, 500 * time.Millisecond, 7 * time.Second},
 	{"key", "k", "KEY", "one", "two", "", nil, func(c config.Config) any { return c.Key }, logger.Secret("one"), logger.Secret("two")},
+	{"web-config-file", "", "WEB_CONFIG_FILE", "testdata/web.yml", "testdata/web-http1.yml", "", "", func(c config.Config) any { return c.WebConfigFile }, "testdata/web.yml", "testdata/web-http1.yml"},
+	{"trusted-subnet", "", "TRUSTED_SUBNET", "192.0.2.0/24", "::1", "nowhere", []netip.Prefix(nil), func(c config.Config) any { return c.TrustedSubnet }, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, []netip.Prefix{netip.MustParsePrefix("::1/128")}},
+	{"trusted-proxies", "", "TRUSTED_PROXIES", "192.0.2.0/24", "::1", "nowhere", []netip.Prefix(nil), func(c config.Config) any { return c.TrustedProxies }, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, []netip.Prefix{netip.MustParsePrefix("::1/128")}},
 	{"limit-body", "", "LIMIT_BODY", "1MiB", "2000", "1", nil, func(c config.Config) any { return c.Limits.Body }, int64(1 << 20), int64(2000)},
 	{"limit-body-unpacked", "", "LIMIT_BODY_UNPACKED", "1MiB", "2000", "2GiB", nil, func(c config.Config) any { return c.Limits.BodyUnpacked }, int64(1 << 20), int64(2000)},
 	{"limit-memory", "", "LIMIT_MEMORY", "64MiB", "1GiB", "1MiB", nil, func(c config.Config) any { return c.Limits.Memory }, int64(64 << 20), int64(1 << 30)},

@@ -22,6 +22,10 @@ type Options struct {
 	Problem problem.Writer
 	Signer  *middleware.Signer
 	Limits  common.BodyLimits
+	Trusted middleware.Trusted
+	// Credentials: browsers may send some by themselves, so writes must not be such
+	// as a form of another site can make.
+	Credentials bool
 }
 
 // compressed are the media types sent with gzip to those who accept it.
@@ -29,19 +33,37 @@ var compressed = []string{
 	"application/json", "text/html", "text/plain", "text/css", "text/javascript", "image/svg+xml",
 }
 
-// New makes the handler of all routes. From outside in: log, signature of the
-// answer, recover, gzip of the answer; then, for routes that read a body, the
-// signature of the request and its decompression.
-func New(o Options) http.Handler {
-	r := chi.NewRouter()
-	r.Use(
+// New makes the handler of all routes: Outer around Inner.
+func New(o Options) http.Handler { return Outer(o)(Inner(o)) }
+
+// Outer is what stands before everything, from outside in: log, headers for
+// browsers, signature of the answer, recover, who may use the server. Whatever
+// asks for passwords stands within it.
+func Outer(o Options) func(http.Handler) http.Handler {
+	return chi.Chain(
 		common.RequestLog(o.Problem.Log),
+		middleware.Headers,
 		o.Signer.Sign,
 		middleware.Recover(o.Problem),
+		o.Trusted.Middleware(o.Problem),
+	).Handler
+}
+
+// Inner is the routes. From outside in: no writes for other sites, gzip of the
+// answer; then, for routes that read a body, the signature of the request and its
+// decompression.
+func Inner(o Options) http.Handler {
+	r := chi.NewRouter()
+	r.Use(
 		common.Compress(compressed...),
+		middleware.SameOrigin(o.Problem),
 	)
 	decompress := common.Decompress(o.Limits, o.Problem.Write)
-	write := r.With(o.Signer.Verify(true, o.Limits.Wire, o.Problem), decompress)
+	changing := r.With()
+	if o.Credentials {
+		changing = r.With(middleware.NoForms(o.Problem))
+	}
+	write := changing.With(o.Signer.Verify(true, o.Limits.Wire, o.Problem), decompress)
 	ask := r.With(o.Signer.Verify(false, o.Limits.Wire, o.Problem), decompress)
 	h := o.Problem.Handle
 	notFound := h(func(http.ResponseWriter, *http.Request) error {
