@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -63,9 +64,12 @@ func New(address string, opts ...Option) (*Client, error) {
 	if o.producer == "" {
 		o.producer = rand.Text()
 	}
-	base, err := baseURL(address)
+	base, user, err := baseURL(address)
 	if err != nil {
 		return nil, err
+	}
+	if user != nil && o.user != nil {
+		return nil, errors.New("a user stands in the address and among the options")
 	}
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -86,7 +90,7 @@ func New(address string, opts ...Option) (*Client, error) {
 		*hc = *o.httpClient
 		hc.Timeout = 0
 	case o.transport == nil:
-		c.own = newTransport()
+		c.own = newTransport(o.tls)
 		hc.Transport = c.own
 	}
 	// A redirected POST would become a GET, or send the batch to who knows whom.
@@ -97,6 +101,10 @@ func New(address string, opts ...Option) (*Client, error) {
 		SetDoNotParseResponse(true). // so that the body is bounded, and checked as it came
 		SetHeader("User-Agent", o.userAgent).
 		SetHeader("Accept-Encoding", "identity")
+	if user = cmp.Or(user, o.user); user != nil {
+		password, _ := user.Password()
+		c.rc.SetBasicAuth(user.Username(), password)
+	}
 	return c, nil
 }
 
@@ -275,15 +283,19 @@ func (c *Client) do(
 	if !ok {
 		failure = newError(status, header, answer, c.maxRetryAfter)
 	}
+	// A question may be asked again; who asked wrongly wants to know now.
+	final := !ok && (failure.Permanent() || verify && failure.Denied())
 	switch {
-	case verify && (ok || failure.Permanent()) && !c.signed(header, answer, cut):
+	case verify && (ok || final) && !c.signed(header, answer, cut):
 		return nil, nil, retry.Permanent(fmt.Errorf("%w (status %d)", ErrSignature, status))
 	case ok && cut:
 		return nil, nil, retry.Permanent(fmt.Errorf("%w: more than %d bytes", ErrAnswer, maxAnswer))
 	case ok:
 		return header, answer, nil
-	case failure.Permanent():
+	case final:
 		return nil, nil, retry.Permanent(failure)
+	case failure.Denied():
+		return nil, nil, retry.After(failure, max(failure.RetryAfter, min(deniedWait, c.maxRetryAfter)))
 	default:
 		return nil, nil, retry.After(failure, failure.RetryAfter)
 	}

@@ -35,6 +35,7 @@ type Config struct {
 	CPUProfileDuration time.Duration
 	MemProfileFile     string
 	Labels             map[string]string // on every metric; empty: none
+	Access             Access
 }
 
 // ServerURL is Address as a URL without a slash at its end. A missing host
@@ -67,6 +68,8 @@ type settings struct {
 
 	Key config.Var[logger.Secret] `group:"Security" flag:"key" short:"k" env:"KEY" help:"Key of the HashSHA256 signatures; empty: none. Prefer the variable: everybody on the machine sees flags."`
 
+	AccessSettings
+
 	config.Profiling
 }
 
@@ -84,6 +87,7 @@ func defaults() *settings {
 		SpoolMaxSize:   config.Size(512<<20, 1<<20, 1<<50),
 		SpoolMaxAge:    config.Seconds(LongestAge, time.Second, LongestAge),
 		Key:            config.Secret(),
+		AccessSettings: defaultAccess(),
 		Profiling:      config.DefaultProfiling(),
 	}
 }
@@ -134,5 +138,9 @@ func Parse(args []string, lookup func(string) (string, bool), out io.Writer) (Co
 	if err := config.Parse(program, s, args, lookup, out); err != nil {
 		return Config{}, err
 	}
-	return s.config(), nil
+	cfg := s.config()
+	if err := s.AccessSettings.complete(&cfg); err != nil {
+		return Config{}, err
+	}
+	return cfg, nil
 }

@@ -116,6 +116,11 @@ func CheckedPath(allowed string, check func(path string) error) Var[string] {
 	}
 }
 
+// Text is any text, empty by default.
+func Text() Var[string] {
+	return Var[string]{parse: text, format: same, spec: spec{kind: "text", allowed: "text, or empty", empty: true}}
+}
+
 // Secret is any text, empty by default. It is never shown.
 func Secret() Var[logger.Secret] {
 	return Var[logger.Secret]{
