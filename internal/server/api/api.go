@@ -83,8 +83,8 @@ type scratch struct {
 	write storage.Write
 	out   []byte
 
-	bodies  *semaphore.Semaphore
-	release func() // gives back what body took of bodies; nil: nothing
+	bodies   *semaphore.Semaphore
+	releases []func() // give back what was taken of bodies
 }
 
 func (a *API) take() *scratch {
@@ -105,10 +105,7 @@ func (a *API) arrival() int64 {
 }
 
 func (a *API) give(s *scratch) {
-	if s.release != nil {
-		s.release()
-		s.release = nil
-	}
+	s.letGo(0)
 	const most = 1 << 20 // one large request must not keep its memory for ever
 	if cap(s.body) > keptBody || cap(s.out) > most {
 		return
@@ -117,54 +114,6 @@ func (a *API) give(s *scratch) {
 	s.write = storage.Write{}
 	s.body, s.out = s.body[:0], s.out[:0]
 	a.scratch.Put(s)
-}
-
-// readBody reads the whole body into s.
-func (s *scratch) readBody(r *http.Request) error {
-	if cap(s.body) > smallBody { // of a request before
-		if ok := s.hold(cap(s.body)); !ok {
-			s.body = make([]byte, 0, smallBody)
-		}
-	}
-	for {
-		if len(s.body) == cap(s.body) {
-			if err := s.grow(); err != nil {
-				return err
-			}
-		}
-		n, err := r.Body.Read(s.body[len(s.body):cap(s.body)])
-		s.body = s.body[:len(s.body)+n]
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return problem.Body(err)
-		}
-	}
-}
-
-// grow makes room in the body for as much again, if all bodies together leave it.
-func (s *scratch) grow() error {
-	size := 2 * cap(s.body)
-	if !s.hold(size) {
-		return codes.New(codes.Unavailable, "too many large requests at once")
-	}
-	s.body = append(make([]byte, 0, size), s.body...)
-	return nil
-}
-
-// hold counts size bytes for the body, instead of what was counted before, if
-// there is room.
-func (s *scratch) hold(size int) (ok bool) {
-	release, ok := s.bodies.TryAcquire(int64(size))
-	if !ok {
-		return false
-	}
-	if s.release != nil {
-		s.release() // the smaller one goes
-	}
-	s.release = release
-	return true
 }
 
 // writeJSON answers with s.out.

@@ -93,7 +93,7 @@ var settings = []setting{
 	{"trusted-proxies", "", "TRUSTED_PROXIES", "192.0.2.0/24", "::1", "nowhere", []netip.Prefix(nil), func(c config.Config) any { return c.TrustedProxies }, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, []netip.Prefix{netip.MustParsePrefix("::1/128")}},
 	{"limit-body", "", "LIMIT_BODY", "1MiB", "2000", "1", nil, func(c config.Config) any { return c.Limits.Body }, int64(1 << 20), int64(2000)},
 	{"limit-body-unpacked", "", "LIMIT_BODY_UNPACKED", "1MiB", "2000", "2GiB", nil, func(c config.Config) any { return c.Limits.BodyUnpacked }, int64(1 << 20), int64(2000)},
-	{"limit-memory", "", "LIMIT_MEMORY", "64MiB", "1GiB", "1MiB", nil, func(c config.Config) any { return c.Limits.Memory }, int64(64 << 20), int64(1 << 30)},
+	{"limit-memory", "", "LIMIT_MEMORY", "80MiB", "1GiB", "1MiB", nil, func(c config.Config) any { return c.Limits.Memory }, int64(80 << 20), int64(1 << 30)},
 	{"limit-batch", "", "LIMIT_BATCH", "1", "2000", "0", nil, func(c config.Config) any { return c.Limits.Batch }, 1, 2000},
 	{"limit-name", "", "LIMIT_NAME", "1", "1024", "1025", nil, func(c config.Config) any { return c.Limits.Name }, 1, 1024},
 	{"limit-labels", "", "LIMIT_LABELS", "1", "256", "257", nil, func(c config.Config) any { return c.Limits.Labels }, 1, 256},

@@ -29,7 +29,7 @@ type Limits struct {
 type LimitSettings struct {
 	LimitBody         config.Var[int64]         `group:"Limits" flag:"limit-body" env:"LIMIT_BODY" help:"How large a body is at most, as sent."`
 	LimitBodyUnpacked config.Var[int64]         `group:"Limits" flag:"limit-body-unpacked" env:"LIMIT_BODY_UNPACKED" help:"How large a body is at most after decompression."`
-	LimitMemory       config.Var[int64]         `group:"Limits" flag:"limit-memory" env:"LIMIT_MEMORY" help:"How much memory all bodies over 32 KiB and all zstd windows take at once; what finds no room gets 503. At least twice LIMIT_BODY_UNPACKED and 16 MiB."`
+	LimitMemory       config.Var[int64]         `group:"Limits" flag:"limit-memory" env:"LIMIT_MEMORY" help:"How much memory all bodies over 32 KiB and all zstd windows take at once; what finds no room gets 503. At least twice LIMIT_BODY_UNPACKED and 12 MiB."`
 	LimitBatch        config.Var[int]           `group:"Limits" flag:"limit-batch" env:"LIMIT_BATCH" help:"How many metrics a request has at most."`
 	LimitName         config.Var[int]           `group:"Limits" flag:"limit-name" env:"LIMIT_NAME" help:"How long a metric's name is at most, in bytes."`
 	LimitLabels       config.Var[int]           `group:"Limits" flag:"limit-labels" env:"LIMIT_LABELS" help:"How many labels a series has at most."`
@@ -58,8 +58,12 @@ func defaultLimits() LimitSettings {
 	}
 }
 
-// minMemory lets one zstd window of the largest kind pass.
-const minMemory = 16 << 20
+const (
+	// alongside is what the largest body takes, besides being there twice while it
+	// is put together: a zstd window, and what the last piece has too much.
+	alongside = 12 << 20
+	minMemory = 16 << 20
+)
 
 func (s *LimitSettings) limits() Limits {
 	return Limits{
@@ -82,10 +86,10 @@ func (s *LimitSettings) limits() Limits {
 func (s *LimitSettings) check() error {
 	l := s.limits()
 	switch {
-	case l.Memory < 2*l.BodyUnpacked: // a body that grows is there twice for a moment
+	case l.Memory < 2*l.BodyUnpacked+alongside:
 		return &config.Error{
 			Setting: "LIMIT_MEMORY", Value: s.LimitMemory.String(), Valued: true,
-			Allowed: "at least twice LIMIT_BODY_UNPACKED, which is " + s.LimitBodyUnpacked.String(),
+			Allowed: "12 MiB more than twice LIMIT_BODY_UNPACKED, which is " + s.LimitBodyUnpacked.String(),
 		}
 	case l.HeaderTime > l.RequestTime:
 		return &config.Error{
