@@ -102,7 +102,7 @@ func signedTotal(t *testing.T, address string) int64 {
 func TestSignatureModePairs(t *testing.T) {
 	const works = ""
 	pairs := map[signature.Mode]map[signature.Mode]string{ // agent, server: what the agent says if it doesn't work
-		signature.Hash:    {signature.Hash: works, signature.Both: works, signature.Message: "the server refuses batches, which are lost"},
+		signature.Hash:    {signature.Hash: works, signature.Both: works, signature.Message: "the server denies this agent"},
 		signature.Both:    {signature.Hash: works, signature.Both: works, signature.Message: works},
 		signature.Message: {signature.Hash: "the server takes no batches", signature.Both: works, signature.Message: works},
 	}
@@ -112,8 +112,8 @@ func TestSignatureModePairs(t *testing.T) {
 				address := runServer(t, serverMode)
 				p, logs, stop := runAgent(t, address, agentMode, time.Now)
 				if says != works {
-					require.Eventually(t, func() bool { return logs.FilterMessage(says).Len() == 1 }, 20*time.Second, 5*time.Millisecond)
-					reason := fmt.Sprint(logs.FilterMessage(says).All()[0].ContextMap()["error"])
+					require.Eventually(t, func() bool { return logs.FilterMessageSnippet(says).Len() == 1 }, 20*time.Second, 5*time.Millisecond)
+					reason := fmt.Sprint(logs.FilterMessageSnippet(says).All()[0].ContextMap()["error"])
 					if agentMode == signature.Message {
 						require.Contains(t, reason, "SIGNATURE must fit")
 					} else {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -62,9 +63,12 @@ func New(address string, opts ...Option) (*Client, error) {
 	if o.producer == "" {
 		o.producer = rand.Text()
 	}
-	base, err := baseURL(address)
+	base, user, err := baseURL(address)
 	if err != nil {
 		return nil, err
+	}
+	if user != nil && o.user != nil {
+		return nil, errors.New("a user stands in the address and among the options")
 	}
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -90,7 +94,7 @@ func New(address string, opts ...Option) (*Client, error) {
 		*hc = *o.httpClient
 		hc.Timeout = 0
 	case o.transport == nil:
-		c.own = newTransport()
+		c.own = newTransport(o.tls)
 		hc.Transport = c.own
 	}
 	// A redirected POST would become a GET, or send the batch to who knows whom.
@@ -101,6 +105,10 @@ func New(address string, opts ...Option) (*Client, error) {
 		SetDoNotParseResponse(true). // so that the body is bounded, and checked as it came
 		SetHeader("User-Agent", o.userAgent).
 		SetHeader("Accept-Encoding", "identity")
+	if user = cmp.Or(user, o.user); user != nil {
+		password, _ := user.Password()
+		c.rc.SetBasicAuth(user.Username(), password)
+	}
 	return c, nil
 }
 
@@ -302,7 +310,9 @@ func (c *Client) once(
 	if !ok {
 		failure = newError(status, header, answer, c.maxRetryAfter)
 	}
-	decides := ok || failure.Permanent() || failure.stale()
+	// A question may be asked again; who asked wrongly wants to know now.
+	denied := !ok && verify && failure.Denied()
+	decides := ok || failure.Permanent() || failure.stale() || denied
 	switch {
 	case decides && message:
 		if err := c.signer.verify(sent, status, header, answer, cut); err != nil {
@@ -321,8 +331,10 @@ func (c *Client) once(
 		return nil, nil, retry.Permanent(fmt.Errorf("%w: more than %d bytes", ErrAnswer, maxAnswer))
 	case ok:
 		return header, answer, nil
-	case failure.Permanent():
+	case failure.Permanent() || denied:
 		return nil, nil, retry.Permanent(failure)
+	case failure.Denied():
+		return nil, nil, retry.After(failure, max(failure.RetryAfter, min(deniedWait, c.maxRetryAfter)))
 	default:
 		return nil, nil, retry.After(failure, failure.RetryAfter)
 	}

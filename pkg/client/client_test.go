@@ -69,8 +69,18 @@ func (s *server) requests() []seen {
 	return s.seen
 }
 
+// status answers as the server would: a 4xx with a problem.
 func status(codes ...int) func(http.ResponseWriter, int) {
-	return func(w http.ResponseWriter, i int) { w.WriteHeader(codes[min(i, len(codes)-1)]) }
+	return func(w http.ResponseWriter, i int) {
+		code := codes[min(i, len(codes)-1)]
+		if code < 400 || code >= 500 {
+			w.WriteHeader(code)
+			return
+		}
+		w.Header().Set("Content-Type", response.ContentTypeProblem)
+		w.WriteHeader(code)
+		fmt.Fprintf(w, `{"status":%d,"code":"some_code","detail":"why"}`, code)
+	}
 }
 
 // fast retries at once, four tries in all.
@@ -158,8 +168,10 @@ func TestSendRetries(t *testing.T) {
 		{"a redirect is not followed", []int{302, 307, 204}, 3, ""},
 		{"503 for ever", []int{503}, 4, "503 Service Unavailable"},
 		{"400 is final", []int{400}, 1, "400 Bad Request"},
-		{"401 after 502 is final", []int{502, 401}, 2, "401 Unauthorized"},
-		{"413 is final", []int{413}, 1, "413 Request Entity Too Large"},
+		{"413 after 502 is final", []int{502, 413}, 2, "413 Request Entity Too Large"},
+		{"422 is final", []int{422}, 1, "422 Unprocessable Entity"},
+		{"a wrong password is not, nor a wrong path", []int{401, 403, 404, 204}, 4, ""},
+		{"401 for ever", []int{401}, 4, "401 Unauthorized"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -167,7 +179,7 @@ func TestSendRetries(t *testing.T) {
 				w.Header().Set("Location", "/elsewhere")
 				status(tt.codes...)(w, i)
 			})
-			c := newClient(t, s.URL)
+			c := newClient(t, s.URL, client.WithMaxRetryAfter(time.Millisecond))
 			b, err := c.NewBatch([]request.Metric{request.Counter("c", 1)})
 			require.NoError(t, err)
 			res, err := c.Send(t.Context(), b)
@@ -186,7 +198,8 @@ func TestSendRetries(t *testing.T) {
 			e, ok := errors.AsType[*client.Error](err)
 			require.True(t, ok)
 			assert.Equal(t, tt.codes[len(tt.codes)-1], e.Status)
-			assert.Equal(t, e.Status < 500, e.Permanent())
+			assert.Equal(t, e.Status < 500 && e.Status != 401, e.Permanent())
+			assert.Equal(t, e.Status == 401, e.Denied())
 		})
 	}
 }
@@ -316,7 +329,7 @@ func TestProblem(t *testing.T) {
 		w.WriteHeader(http.StatusBadRequest)
 		assert.NoError(t, json.NewEncoder(w).Encode(problem))
 	})
-	c := newClient(t, s.URL)
+	c := newClient(t, s.URL, client.WithMaxRetryAfter(time.Millisecond))
 	err := c.Push(t.Context(), request.Counter("c", 1))
 	e, ok := errors.AsType[*client.Error](err)
 	require.True(t, ok)
@@ -379,8 +392,7 @@ func TestPageIsNoAcknowledgement(t *testing.T) {
 func TestBareBadRequestIsNotFinal(t *testing.T) {
 	require.False(t, (&client.Error{Status: 400}).Permanent())
 	require.True(t, (&client.Error{Status: 400, Problem: response.Problem{Code: "invalid"}}).Permanent())
-	require.True(t, (&client.Error{Status: 400, Date: time.Now()}).Permanent())
-	require.True(t, (&client.Error{Status: 404}).Permanent())
+	require.False(t, (&client.Error{Status: 400}).Denied())
 }
 
 func TestValue(t *testing.T) {

@@ -30,9 +30,12 @@
 //
 // Send, Push and Value retry network errors, timeouts, 408, 425, 429 and every
 // other status that doesn't say the request is wrong, with jittered exponential
-// backoff, at least as long apart as a Retry-After asks. The other 4xx are
-// final: an [*Error] whose Permanent method tells true. [Client.Try] is one try
-// for programs that bring their own loop. Redirects are not followed.
+// backoff, at least as long apart as a Retry-After asks. Final is what the server
+// says of the batch itself: an [*Error] whose Permanent method tells true. A write
+// that was denied (a wrong password, certificate or address, see [Error.Denied]) is
+// tried again too, at least 30 seconds later, until its context ends: the batch may
+// be all right. A read that was denied ends. [Client.Try] is one try for programs
+// that bring their own loop. Redirects are not followed.
 //
 // # Signatures
 //
@@ -51,6 +54,12 @@
 // Message signatures are good for five minutes by the server's clock. So the
 // first thing such a client does is to ask for the time (GET /ping); it goes by
 // signed answers alone, and never by the clock of its machine when it writes.
+// # TLS and passwords
+//
+// https:// addresses need nothing if the system trusts the server's certificate;
+// else, and to show a certificate, see [WithTLS]. A user and password stand in the
+// address (https://user:password@host) or come with [WithBasicAuth]; no error and
+// no log holds them.
 //
 // # Compatibility
 //

@@ -58,26 +58,46 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Permanent reports whether the same request would always be refused: a 4xx
-// other than 408, 425 and 429, other than that of a signature made at another
-// time than the server's (each try has a new one), and other than a 400 without a date: Go's server
-// answers so, before any handler, to a request of whose header the connection
-// let only a part through. Anything else may be the way to the server (redirects
-// of a captive portal, for instance) and is worth another try.
+// Permanent reports whether the same batch would always be refused: the server
+// says so of the batch itself, in a problem of its own, with a 4xx. Anything else
+// may be the way to the server (redirects of a captive portal, for instance), or
+// who sends and not what (see Denied), and is worth another try.
 func (e *Error) Permanent() bool {
-	switch e.Status {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-		return false
-	case http.StatusBadRequest:
-		if e.stale() {
-			return false
-		}
-		return e.Problem.Code != "" || !e.Date.IsZero()
-	}
-	return e.Status >= 400 && e.Status < 500
+	return e.Status >= 400 && e.Status < 500 && !e.passes() && !e.Denied()
 }
 
+// Denied reports whether it is not about the batch but about who sends it and
+// where to: a wrong key, password, certificate, network or address (401, 403, 404,
+// 405, 407), or a 4xx of something that is no gometheus server. People can cure
+// that, so a batch waits for them; reads end with it.
+func (e *Error) Denied() bool {
+	switch e.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusProxyAuthRequired:
+		return true
+	}
+	unknown := e.Problem.Code == "" || e.Problem.Code == string(codes.Signature)
+	return e.Status >= 400 && e.Status < 500 && !e.passes() && unknown
+}
+
+// passes reports whether a 4xx is of the moment: 408, 425, 429, and a 400 without
+// a date: Go's server answers so, before any handler, to a request of whose header
+// the connection let only a part through.
+func (e *Error) passes() bool {
+	switch e.Status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	case http.StatusBadRequest:
+		return e.stale() || e.Problem.Code == "" && e.Date.IsZero()
+	}
+	return false
+}
+
+// stale reports that the signature was made at another time than the server's:
+// each try has a new one.
 func (e *Error) stale() bool { return e.Problem.Code == string(codes.Stale) }
+
+// deniedWait is how long a write waits at least after it was denied.
+const deniedWait = 30 * time.Second
 
 // newError makes the Error of an answer whose body may be cut or anything.
 func newError(status int, header http.Header, body []byte, maxWait time.Duration) *Error {

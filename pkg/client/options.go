@@ -1,6 +1,7 @@
 package client
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -30,6 +31,8 @@ type options struct {
 	producer      string
 	maxRetryAfter time.Duration
 	every         time.Duration
+	tls           *tls.Config
+	user          *url.Userinfo
 }
 
 func defaults() options {
@@ -67,6 +70,16 @@ func WithHTTPClient(c *http.Client) Option { return func(o *options) { o.httpCli
 
 // WithTransport sends through t, which stays the caller's to close.
 func WithTransport(t http.RoundTripper) Option { return func(o *options) { o.transport = t } }
+
+// WithTLS sets how the client speaks to https:// addresses. TLSFiles makes a
+// configuration from files.
+func WithTLS(c *tls.Config) Option { return func(o *options) { o.tls = c } }
+
+// WithBasicAuth sends a user and password along with every request. They may
+// stand in the address instead; errors hold neither.
+func WithBasicAuth(user, password string) Option {
+	return func(o *options) { o.user = url.UserPassword(user, password) }
+}
 
 // WithTimeout bounds one try, from connecting to the last byte of the answer.
 // The default is 10 s; zero means no bound but the context's.
@@ -110,40 +123,66 @@ func (o *options) validate() error {
 	if o.httpClient != nil && o.transport != nil {
 		errs = append(errs, errors.New("an HTTP client and a transport exclude each other"))
 	}
+	if o.tls != nil && (o.httpClient != nil || o.transport != nil) {
+		errs = append(errs, errors.New("an HTTP client or a transport has a TLS configuration of its own"))
+	}
 	return errors.Join(errs...)
 }
 
 const idChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:-"
 
-// baseURL turns "host:port" or a URL into a URL without a slash at the end.
-func baseURL(address string) (string, error) {
+// baseURL turns "host:port" or a URL into a URL without a slash at the end, and
+// takes the user out of it.
+func baseURL(address string) (base string, user *url.Userinfo, err error) {
 	s := address
 	if !strings.Contains(s, "://") {
 		s = "http://" + s
 	}
 	u, err := url.Parse(s)
-	if err != nil {
-		return "", fmt.Errorf("address %q: want host:port or a URL: %w", address, errors.Unwrap(err))
+	shown := redacted(address)
+	switch {
+	case err != nil && shown != address: // it may quote a part of the password
+		return "", nil, fmt.Errorf("address %q: want host:port or a URL", shown)
+	case err != nil:
+		return "", nil, fmt.Errorf("address %q: want host:port or a URL: %w", address, errors.Unwrap(err))
 	}
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
-		return "", fmt.Errorf("address %q: scheme %q: allowed are http, https", address, u.Scheme)
+		return "", nil, fmt.Errorf("address %q: scheme %q: allowed are http, https", shown, u.Scheme)
 	case u.Host == "":
-		return "", fmt.Errorf("address %q: no host", address)
+		return "", nil, fmt.Errorf("address %q: no host", shown)
 	case u.RawQuery != "" || u.Fragment != "":
-		return "", fmt.Errorf("address %q: no query or fragment is allowed", address)
+		return "", nil, fmt.Errorf("address %q: no query or fragment is allowed", shown)
 	}
 	if u.Hostname() == "" { // ":8080", as a server would take it
 		u.Host = net.JoinHostPort("localhost", u.Port())
 	}
-	return strings.TrimRight(u.String(), "/"), nil
+	user, u.User = u.User, nil
+	return strings.TrimRight(u.String(), "/"), user, nil
+}
+
+// redacted hides what stands before the last @ of an address, where a user and a
+// password are or were meant to be.
+func redacted(address string) string {
+	at := strings.LastIndexByte(address, '@')
+	if at < 0 {
+		return address
+	}
+	scheme, _, ok := strings.Cut(address[:at], "://")
+	if !ok {
+		return "***" + address[at:]
+	}
+	return scheme + "://***" + address[at:]
 }
 
 // newTransport is a transport for one server.
 //
 // Compression is off since a signature is of the bytes on the wire, which the
 // transport would hide; answers are small anyway.
-func newTransport() *http.Transport {
+//
+// A dead connection would be kept for as long as the operating system takes to
+// notice, with HTTP/2: the pings notice sooner.
+func newTransport(c *tls.Config) *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
@@ -154,5 +193,7 @@ func newTransport() *http.Transport {
 		TLSHandshakeTimeout:    5 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 		DisableCompression:     true,
+		TLSClientConfig:        c,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
 	}
 }

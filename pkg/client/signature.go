@@ -135,7 +135,7 @@ func (c *Client) learnTime(ctx context.Context) error {
 	switch e, answered := errors.AsType[*Error](err); {
 	case isStale(err) || s.knowsTime(): // whatever it says otherwise
 		return nil
-	case s.mode == signature.Both && (err == nil || answered && e.Permanent()):
+	case s.mode == signature.Both && (err == nil || answered && (e.Permanent() || e.Denied())):
 		// A server that signs no messages does not look at ours either.
 		s.mu.Lock()
 		s.silent = true

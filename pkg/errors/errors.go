@@ -27,6 +27,7 @@ type Code string
 const (
 	Invalid     Code = "invalid"     // what was asked is wrong; asking again won't help
 	Stale       Code = "stale"       // it was signed too long ago, or ahead of time; sign it again
+	Signature   Code = "signature"   // it is not signed, or not with the key that is needed
 	NotFound    Code = "not_found"   // there is no such thing
 	TooLarge    Code = "too_large"   // more than one request may hold
 	Exhausted   Code = "exhausted"   // a limit of rate or of series is reached

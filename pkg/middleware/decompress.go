@@ -13,6 +13,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	codes "github.com/gometheus/gometheus/pkg/errors"
+	"github.com/gometheus/gometheus/pkg/semaphore"
 )
 
 // ErrorFunc answers a request that a middleware refused.
@@ -22,6 +23,10 @@ type ErrorFunc func(w http.ResponseWriter, r *http.Request, err error)
 type BodyLimits struct {
 	Wire  int64 // as sent
 	Plain int64 // after decompression
+	// Memory bounds, by its size in bytes, what the windows of zstd bodies take at
+	// once; nil: nothing does. A body that finds no room fails with an error of code
+	// Unavailable.
+	Memory *semaphore.Semaphore
 }
 
 // ErrEncoding is wrapped by the error for a Content-Encoding that is not
@@ -70,6 +75,15 @@ func Decompress(lim BodyLimits, onError ErrorFunc) func(http.Handler) http.Handl
 			case "gzip", "x-gzip":
 				pool = &gzipReaders
 			case "zstd":
+				if lim.Memory != nil {
+					// A frame decides how large its window is, and may come at any time.
+					release, ok := lim.Memory.TryAcquire(zstdWindow)
+					if !ok {
+						onError(w, r, codes.New(codes.Unavailable, "too many large requests at once"))
+						return
+					}
+					defer release()
+				}
 				pool = &zstdReaders
 			default:
 				w.Header().Set("Accept-Encoding", "gzip, zstd")

@@ -25,14 +25,28 @@ type requestIDKey struct{}
 // piece of memory.
 type requestContext struct {
 	context.Context
-	id [1]string
+	id    [1]string
+	route string
 }
 
+type requestContextKey struct{}
+
 func (c *requestContext) Value(key any) any {
-	if key == (requestIDKey{}) {
+	switch key {
+	case requestIDKey{}:
 		return c.id[0]
+	case requestContextKey{}:
+		return c
 	}
 	return c.Context.Value(key)
+}
+
+// SetRoute tells the RequestLog that ctx belongs to by which route the request
+// went: one of a few names, whatever clients ask for.
+func SetRoute(ctx context.Context, route string) {
+	if c, ok := ctx.Value(requestContextKey{}).(*requestContext); ok {
+		c.route = route
+	}
 }
 
 // RequestID is the id of the request that ctx belongs to, "" outside
@@ -46,8 +60,8 @@ func RequestID(ctx context.Context) string {
 // when it is done: 5xx at error, 4xx at warning level, the rest at debug, so
 // that the ordinary business of a server stays quiet. What the client sent is
 // logged as fields, which the encoder escapes, and shortened. Each done is told
-// the request, the status and how long it took.
-func RequestLog(log *zap.Logger, done ...func(r *http.Request, status int, took time.Duration)) func(http.Handler) http.Handler {
+// the route, if somebody has set it, the status, and how long it took.
+func RequestLog(log *zap.Logger, done ...func(route string, status int, took time.Duration)) func(http.Handler) http.Handler {
 	ids := newRequestIDs()
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -55,7 +69,7 @@ func RequestLog(log *zap.Logger, done ...func(r *http.Request, status int, took 
 			if !harmless(id) {
 				id = ids.next()
 			}
-			ctx := &requestContext{r.Context(), [1]string{id}}
+			ctx := &requestContext{Context: r.Context(), id: [1]string{id}}
 			w.Header()[headerRequestID] = ctx.id[:]
 			start := time.Now()
 			rec := recorders.Get().(*recorder)
@@ -70,7 +84,7 @@ func RequestLog(log *zap.Logger, done ...func(r *http.Request, status int, took 
 					panic(recovered)
 				}
 				for _, f := range done {
-					f(r, max(status, http.StatusOK), time.Since(start))
+					f(ctx.route, max(status, http.StatusOK), time.Since(start))
 				}
 				if entry := log.Check(level(status), "request"); entry != nil {
 					entry.Write(fields(r, id, status, size, start)...)

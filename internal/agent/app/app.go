@@ -98,15 +98,18 @@ type agent struct {
 	outbox outbox
 	spool  *spool.Spool  // in outbox; nil without a disk
 	maxAge time.Duration // of a batch
-	client *client.Client
-	skew   skew
-	stats  stats
+	// batchSize is how many metrics a batch has at most.
+	batchSize int
+	client    *client.Client
+	skew      skew
+	stats     stats
 
 	// inHand is what is encoded and not yet in the outbox. It belongs to the report
 	// loop, and to Run after that has ended.
 	inHand handful
 
 	away     condition // the server doesn't take batches
+	denied   reminder  // it doesn't take them from this agent
 	refusing condition // it takes them and refuses what they hold
 	full     condition // samples go because the buffer is full
 	stuck    condition // the spool takes nothing
@@ -175,9 +178,11 @@ func newAgent(cfg config.Config, log *zap.Logger, o Options) (*agent, error) {
 		client.WithClock(wall),
 		client.WithUserAgent("gometheus-agent/" + buildinfo.Read().Version),
 	}
-	if o.Transport != nil {
-		opts = append(opts, client.WithTransport(o.Transport))
+	access, err := accessOptions(cfg, o, log)
+	if err != nil {
+		return nil, err
 	}
+	opts = append(opts, access...)
 	c, err := client.New(cfg.ServerURL(), opts...)
 	if err != nil {
 		return nil, err
@@ -192,11 +197,12 @@ func newAgent(cfg config.Config, log *zap.Logger, o Options) (*agent, error) {
 			Now:     wall,
 			Log:     log,
 		}, o.Collectors...),
-		buffer: buffer.New(cmp.Or(o.BufferSize, defaultBuffer)),
-		maxAge: maxAge,
-		client: c,
-		skew:   skew{wall: wall, log: log},
-		stats:  stats{start: time.Now()},
+		buffer:    buffer.New(cmp.Or(o.BufferSize, defaultBuffer)),
+		maxAge:    maxAge,
+		batchSize: batchSize(cfg.BatchSize, labels),
+		client:    c,
+		skew:      skew{wall: wall, log: log},
+		stats:     stats{start: time.Now()},
 	}
 	if cfg.SpoolDir == "" {
 		a.outbox = newMemory(min(cfg.RateLimit, client.MaxAhead-1), c)
@@ -235,6 +241,19 @@ func labelSet(m map[string]string) (metric.Labels, error) {
 		labels = append(labels, metric.Label{Name: name, Value: m[name]})
 	}
 	return labels.Normalize()
+}
+
+// batchBytes is how large a batch of many metrics gets, roughly: below what a
+// server takes, even if it can't be compressed.
+const batchBytes = 6 << 20
+
+// batchSize is how many metrics fit a batch, of at most limit.
+func batchSize(limit int, labels metric.Labels) int {
+	each := 200 // name, type, value, time
+	for _, l := range labels {
+		each += len(l.Name) + len(l.Value) + 6
+	}
+	return min(limit, max(1, batchBytes/each))
 }
 
 // profile writes the profiles asked for until ctx ends.

@@ -73,7 +73,7 @@ func (a *agent) flush(ctx context.Context) error {
 func (a *agent) fill(left int) (taken int) {
 	h := &a.inHand
 	for size := 0; taken < left && len(h.batches) < a.outbox.Group() && size < groupBytes; {
-		metrics := a.buffer.Take(min(a.cfg.BatchSize, left-taken))
+		metrics := a.buffer.Take(min(a.batchSize, left-taken))
 		if len(metrics) == 0 {
 			break
 		}

@@ -112,7 +112,13 @@ func (a *agent) failed(err error, began time.Duration) {
 	if began < a.stats.lastAnswer() {
 		return
 	}
-	if first := a.away.enter(1); first {
+	first := a.away.enter(1)
+	if e, ok := errors.AsType[*client.Error](err); ok && e.Denied() && a.denied.due() {
+		a.log.Error("the server denies this agent, or is none; batches wait until that is cured: look at ADDRESS, KEY, user and password, "+
+			"certificate, and at the server's TRUSTED_SUBNET", zap.Error(err))
+		return
+	}
+	if first {
 		a.log.Warn("the server takes no batches", zap.Error(err))
 		return
 	}
@@ -122,6 +128,7 @@ func (a *agent) failed(err error, began time.Duration) {
 // answered notes that the server has decided on a batch.
 func (a *agent) answered() {
 	a.stats.answered()
+	a.denied.forget()
 	if since, n := a.away.leave(); n > 0 {
 		a.log.Info("the server is back", zap.Duration("away_for", round(since)), zap.Int("failed_tries", n))
 	}

@@ -112,8 +112,9 @@ func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 	if res.StatusCode == 0 {
 		res.StatusCode = http.StatusNoContent
 	}
-	if res.StatusCode == http.StatusBadRequest && res.Header.Get("Date") == "" {
-		res.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	if res.StatusCode == http.StatusBadRequest { // the server's own
+		res.Header.Set("Content-Type", response.ContentTypeProblem)
+		res.Body = io.NopCloser(strings.NewReader(`{"status":400,"code":"invalid","detail":"no good"}`))
 	}
 	if !rep.drop && s.apply(tr) {
 		res.Header.Set(response.HeaderReplayed, "true")

@@ -38,6 +38,7 @@ type Config struct {
 	Labels             map[string]string // on every metric; empty: none
 
 	Signature signature.Mode // the forms that signatures have
+	Access    Access
 }
 
 // ServerURL is Address as a URL without a slash at its end. A missing host
@@ -72,6 +73,8 @@ type settings struct {
 
 	Signature config.Var[string] `group:"Security" flag:"signature" env:"SIGNATURE" help:"What signs a request: hash, the HashSHA256 header; message, RFC 9421, which the server must take; or both, for the change from one to the other. The last two need a key."`
 
+	AccessSettings
+
 	config.Profiling
 }
 
@@ -90,6 +93,7 @@ func defaults() *settings {
 		SpoolMaxAge:    config.Seconds(LongestAge, time.Second, LongestAge),
 		Key:            config.Secret(),
 		Signature:      config.Choice("mode", "hash", "hash", "both", "message"),
+		AccessSettings: defaultAccess(),
 		Profiling:      config.DefaultProfiling(),
 	}
 }
@@ -145,12 +149,15 @@ func Parse(args []string, lookup func(string) (string, bool), out io.Writer) (Co
 	if err := config.Parse(program, s, args, lookup, out); err != nil {
 		return Config{}, err
 	}
-	c := s.config()
-	if c.Signature != signature.Hash && c.Key == "" {
+	cfg := s.config()
+	if cfg.Signature != signature.Hash && cfg.Key == "" {
 		return Config{}, &config.Error{
-			Setting: "SIGNATURE", Value: c.Signature.String(), Valued: true,
+			Setting: "SIGNATURE", Value: cfg.Signature.String(), Valued: true,
 			Reason: "there is no KEY to sign with", Allowed: "a KEY, or hash",
 		}
 	}
-	return c, nil
+	if err := s.AccessSettings.complete(&cfg); err != nil {
+		return Config{}, err
+	}
+	return cfg, nil
 }

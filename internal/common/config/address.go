@@ -23,8 +23,8 @@ func HostPort(def string) Var[string] {
 }
 
 // Server is an address to connect to: host:port, or an http or https URL,
-// which may have a path but no query. A slash at its end is dropped. It can't
-// carry a user or password, because addresses are logged.
+// which may have a path but no query. A slash at its end is dropped. A URL may
+// hold a user and password; SplitUser takes them out, because addresses are logged.
 func Server(def string) Var[string] {
 	return Var[string]{
 		def,
@@ -58,8 +58,6 @@ func parseServerURL(s string) (string, error) {
 	switch {
 	case err != nil, u.Scheme != "http" && u.Scheme != "https":
 		return "", errNotAllowed
-	case u.User != nil:
-		return "", reason("a user or password is not taken")
 	case strings.ContainsAny(s, "?#"):
 		return "", reason("a query or fragment is not taken")
 	}
@@ -71,6 +69,16 @@ func parseServerURL(s string) (string, error) {
 		return "", errNotAllowed
 	}
 	return strings.TrimRight(s, "/"), nil
+}
+
+// SplitUser is an address of Server without its user and password.
+func SplitUser(address string) (without string, user *url.Userinfo) {
+	u, err := url.Parse(address)
+	if err != nil || u.User == nil || !strings.Contains(address, "://") {
+		return address, nil
+	}
+	user, u.User = u.User, nil
+	return u.String(), user
 }
 
 func validPort(s string, lowest uint64) bool {

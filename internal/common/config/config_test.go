@@ -227,7 +227,7 @@ func TestErrorsKeepSecrets(t *testing.T) {
 		"unknown short flag":         {"-K" + secret},
 		"unknown long flag":          {"--Key=" + secret},
 		"one dash":                   {"-key=" + secret},
-		"URL":                        {"-t", "http://user:" + secret + "@host"},
+		"URL":                        {"-t", "http://user:" + secret + "@host?x"},
 		"not a URL":                  {"-a", "user:" + secret + "@host:80"},
 		"URL in the wrong place":     {"-a", "postgres://user:p@" + secret + "@host/db"},
 	} {

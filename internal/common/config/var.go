@@ -98,6 +98,29 @@ func PathOrEmpty(def string) Var[string] {
 	return Var[string]{def, text, same, spec{kind: "path", allowed: "a path, or empty", empty: true}}
 }
 
+// CheckedPath is a Path, empty by default, of a file that check accepts. allowed
+// says what that is. The errors of check must hold no secret.
+func CheckedPath(allowed string, check func(path string) error) Var[string] {
+	return Var[string]{
+		parse: func(s string) (string, error) {
+			if s == "" {
+				return "", nil
+			}
+			if err := check(s); err != nil {
+				return "", reason(strings.Join(strings.Fields(err.Error()), " ")) // one line
+			}
+			return s, nil
+		},
+		format: same,
+		spec:   spec{kind: "path", allowed: allowed + ", or empty", empty: true},
+	}
+}
+
+// Text is any text, empty by default.
+func Text() Var[string] {
+	return Var[string]{parse: text, format: same, spec: spec{kind: "text", allowed: "text, or empty", empty: true}}
+}
+
 // Secret is any text, empty by default. It is never shown.
 func Secret() Var[logger.Secret] {
 	return Var[logger.Secret]{

@@ -23,7 +23,8 @@ const timeLayout = "2006-01-02T15:04:05.000Z"
 // New returns a logger that writes a line of JSON for each entry of the level and
 // above: level, time (ISO 8601, UTC), msg, then the fields. w may be written to by
 // others too, but needs no lock of its own. The level is one of [Levels], in any
-// case of letters. There are no stack traces: who has one logs it as a field.
+// case of letters. There are no stack traces: who has one logs it as a field. What
+// is not printable is escaped, and what is very long is cut.
 func New(level string, w zapcore.WriteSyncer) (*zap.Logger, error) {
 	l, err := parseLevel(level)
 	if err != nil {
@@ -35,7 +36,7 @@ func New(level string, w zapcore.WriteSyncer) (*zap.Logger, error) {
 		e.AppendString(t.UTC().Format(timeLayout))
 	}
 	w = zapcore.Lock(w)
-	core := zapcore.NewCore(zapcore.NewJSONEncoder(enc), w, l)
+	core := zapcore.NewCore(newHarmless(zapcore.NewJSONEncoder(enc)), w, l)
 	return zap.New(core, zap.ErrorOutput(w)), nil
 }
 

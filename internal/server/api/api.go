@@ -42,22 +42,35 @@ type API struct {
 }
 
 const (
-	// maxBodies is how many bytes all bodies larger than smallBody may take at
-	// once.
-	maxBodies = 256 << 20
-	smallBody = 256 << 10
+	// defaultMemory is how many bytes all bodies larger than smallBody take at
+	// once, unless an option says otherwise. What a connection needs for a smaller
+	// one is bounded by the number of connections.
+	defaultMemory = 256 << 20
+	smallBody     = 32 << 10
+	// keptBody is up to which size a body's memory is used again.
+	keptBody = 256 << 10
 	// maxPages is how many pages are made at once; each holds a copy of all
 	// series.
 	maxPages = 8
 )
 
+// Option changes a default of New.
+type Option func(*API)
+
+// WithMemory bounds, by its size in bytes, what large bodies take at once. It may
+// be shared with others who hold bodies.
+func WithMemory(s *semaphore.Semaphore) Option { return func(a *API) { a.bodies = s } }
+
 // New makes the handlers. now tells the time of arrival.
-func New(m Manager, limits metric.Limits, now func() time.Time) *API {
+func New(m Manager, limits metric.Limits, now func() time.Time, options ...Option) *API {
 	a := &API{
 		manager: m, limits: limits, now: now,
-		bodies: semaphore.New(maxBodies), pages: semaphore.New(maxPages),
+		bodies: semaphore.New(defaultMemory), pages: semaphore.New(maxPages),
 	}
-	a.scratch.New = func() any { return &scratch{bodies: a.bodies, body: make([]byte, 0, 32<<10)} }
+	for _, option := range options {
+		option(a)
+	}
+	a.scratch.New = func() any { return &scratch{bodies: a.bodies, body: make([]byte, 0, smallBody)} }
 	return a
 }
 
@@ -71,8 +84,8 @@ type scratch struct {
 	every time.Duration // how often the producer reports; 0: it doesn't say
 	out   []byte
 
-	bodies  *semaphore.Semaphore
-	release func() // gives back what body took of bodies; nil: nothing
+	bodies   *semaphore.Semaphore
+	releases []func() // give back what was taken of bodies
 }
 
 func (a *API) take() *scratch {
@@ -93,54 +106,15 @@ func (a *API) arrival() int64 {
 }
 
 func (a *API) give(s *scratch) {
-	if s.release != nil {
-		s.release()
-		s.release = nil
-	}
+	s.letGo(0)
 	const most = 1 << 20 // one large request must not keep its memory for ever
-	if cap(s.body) > smallBody || cap(s.out) > most {
+	if cap(s.body) > keptBody || cap(s.out) > most {
 		return
 	}
 	s.batch.Reset()
 	s.write = storage.Write{}
 	s.body, s.out = s.body[:0], s.out[:0]
 	a.scratch.Put(s)
-}
-
-// readBody reads the whole body into s.
-func (s *scratch) readBody(r *http.Request) error {
-	for {
-		if len(s.body) == cap(s.body) {
-			if err := s.grow(); err != nil {
-				return err
-			}
-		}
-		n, err := r.Body.Read(s.body[len(s.body):cap(s.body)])
-		s.body = s.body[:len(s.body)+n]
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return problem.Body(err)
-		}
-	}
-}
-
-// grow makes room in the body for as much again, if all bodies together leave it.
-func (s *scratch) grow() error {
-	size := 2 * cap(s.body)
-	if size > smallBody {
-		release, ok := s.bodies.TryAcquire(int64(size))
-		if !ok {
-			return codes.New(codes.Unavailable, "too many large requests at once")
-		}
-		if s.release != nil {
-			s.release() // the smaller one goes
-		}
-		s.release = release
-	}
-	s.body = append(make([]byte, 0, size), s.body...)
-	return nil
 }
 
 // writeJSON answers with s.out.

@@ -27,20 +27,16 @@ import (
 	"github.com/gometheus/gometheus/internal/server/telemetry"
 	"github.com/gometheus/gometheus/internal/server/templates"
 	common "github.com/gometheus/gometheus/pkg/middleware"
+	"github.com/gometheus/gometheus/pkg/semaphore"
 )
 
 // Bounds on what a connection may take, and on stopping.
 const (
-	headerTimeout   = 5 * time.Second
-	requestTimeout  = 30 * time.Second
-	answerTimeout   = time.Minute // from the end of the request's header
-	idleTimeout     = 2 * time.Minute
+	// answerTime is what an answer may take beyond its request.
+	answerTime      = 30 * time.Second
 	shutdownTimeout = 10 * time.Second
 	maxHeaderBytes  = 64 << 10
 )
-
-// bodyLimits bound a request body.
-var bodyLimits = common.BodyLimits{Wire: 8 << 20, Plain: 32 << 20}
 
 // Signals ask a running server for profiles.
 type Signals struct {
@@ -80,12 +76,13 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 		return fmt.Errorf("listen on ADDRESS %s: %w", cfg.Address, err)
 	}
 	var inFlight sync.WaitGroup
+	routes := routes(cfg, store, past, tell, &stopping, log)
 	server := &http.Server{
-		Handler:           counted(&inFlight, handler(cfg, store, past, tell, &stopping, log)),
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       requestTimeout,
-		WriteTimeout:      answerTimeout,
-		IdleTimeout:       idleTimeout,
+		Handler:           router.Inner(routes),
+		ReadHeaderTimeout: cfg.Limits.HeaderTime,
+		ReadTimeout:       cfg.Limits.RequestTime,
+		WriteTimeout:      cfg.Limits.RequestTime + answerTime, // from the end of the request's header
+		IdleTimeout:       cfg.Limits.IdleTime,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          zap.NewStdLog(log.WithOptions(zap.AddCallerSkip(1)).Named("http")),
 	}
@@ -103,10 +100,8 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 		}, signals.CPU, signals.Heap, log)
 	})
 	group.Go(func() error {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve: %w", err)
-		}
-		return nil
+		outer := func(h http.Handler) http.Handler { return counted(&inFlight, router.Outer(routes)(h)) }
+		return serve(server, listener, cfg, outer, log)
 	})
 	group.Go(func() error {
 		<-ctx.Done()
@@ -119,7 +114,7 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 		return nil
 	})
 	log.Info("listening", zap.Stringer("address", listener.Addr()), zap.String("storage", store.name),
-		zap.Bool("signed", cfg.Key != ""), zap.Stringer("signature", cfg.Signature))
+		zap.Bool("signed", cfg.Key != ""), zap.Stringer("signature", cfg.Signature), zap.String("web_config", cfg.WebConfigFile))
 	err = group.Wait()
 	log.Info("stopped", zap.Error(err))
 	return err
@@ -145,17 +140,24 @@ func counted(inFlight *sync.WaitGroup, h http.Handler) http.Handler {
 	})
 }
 
-func handler(cfg config.Config, store openedStorage, past openedHistory, tell *telemetry.Telemetry, stopping *atomic.Bool, log *zap.Logger) http.Handler {
-	return router.New(router.Options{
-		API:     api.New(manager.New(store, past.recorder(), tell), metric.DefaultLimits(), time.Now),
+func routes(cfg config.Config, store openedStorage, past openedHistory, tell *telemetry.Telemetry, stopping *atomic.Bool, log *zap.Logger) router.Options {
+	l := cfg.Limits
+	memory := semaphore.New(l.Memory)
+	limits := metric.Limits{Metrics: l.Batch, Name: l.Name, Labels: l.Labels, LabelName: l.LabelName, LabelValue: l.LabelValue}
+	return router.Options{
+		API:     api.New(manager.New(store, past.recorder(), tell), limits, time.Now, api.WithMemory(memory)),
 		Static:  templates.Static,
 		Problem: problem.Writer{Log: log, Wrote: tell.Rejected},
 		Signer:  middleware.NewSigner(cfg.Key.Reveal(), middleware.WithMode(cfg.Signature)),
-		Limits:  bodyLimits,
+		Limits:  common.BodyLimits{Wire: l.Body, Plain: l.BodyUnpacked, Memory: memory},
 		Metrics: tell.Handler(log),
 
 		Prometheus: prometheusAPI(cfg, past, tell, stopping, log),
 		QueryTime:  cfg.QueryTimeout,
 		Done:       tell.Request,
-	})
+
+		Trusted: middleware.Trusted{Subnets: cfg.TrustedSubnet, Proxies: cfg.TrustedProxies},
+		// The file may come to ask for passwords or certificates while we run.
+		Credentials: cfg.WebConfigFile != "",
+	}
 }

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // running is a server that Run serves.
 type running struct {
-	t      *testing.T
+	t      testing.TB
 	url    string
 	cancel context.CancelFunc
 	done   chan error
@@ -34,7 +34,7 @@ type running struct {
 	client *http.Client
 }
 
-func start(t *testing.T, change func(*config.Config)) *running {
+func start(t testing.TB, change func(*config.Config)) *running {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Address = "127.0.0.1:0"

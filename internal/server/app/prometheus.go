@@ -60,7 +60,7 @@ func prometheusOptions(cfg config.Config, h *history.History, tell *telemetry.Te
 		EnableAdmin: cfg.EnableAdminAPI, Dir: cfg.HistoryPath,
 		Write: remotewrite.New(remotewrite.Options{
 			Appendable: h, Metadata: h, Now: time.Now, Log: log, Hooks: tell.RemoteWrite(),
-			Limits: remotewrite.Limits{Wire: bodyLimits.Wire, Plain: bodyLimits.Plain},
+			Limits: remotewrite.Limits{Wire: cfg.Limits.Body, Plain: cfg.Limits.BodyUnpacked, InFlight: cfg.Limits.Memory},
 		}),
 		LookbackDelta: history.Lookback, Now: time.Now, Log: log,
 	}

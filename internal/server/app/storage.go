@@ -30,7 +30,7 @@ func openStorage(ctx context.Context, cfg config.Config, log *zap.Logger) (opene
 		log.Info("DATABASE_DSN is set: the state is in PostgreSQL, and no files are used")
 		store, err := pgsql.Open(ctx, pgsql.Options{
 			DSN: cfg.DatabaseDSN, MaxConns: cfg.DatabaseMaxConns, Timeout: cfg.DatabaseTimeout,
-			ConnectTimeout: cfg.DatabaseConnectTimeout, Log: log,
+			ConnectTimeout: cfg.DatabaseConnectTimeout, MaxSeries: cfg.Limits.Series, Log: log,
 		})
 		if err != nil {
 			return openedStorage{}, err
@@ -38,11 +38,13 @@ func openStorage(ctx context.Context, cfg config.Config, log *zap.Logger) (opene
 		return openedStorage{store, "PostgreSQL", store.Run}, nil
 	case cfg.FileStoragePath == "":
 		log.Warn("FILE_STORAGE_PATH is empty: the state lives in memory and ends with the process")
-		return openedStorage{memory.New(), "memory", idle}, nil
+		store := memory.New()
+		store.LimitSeries(cfg.Limits.Series)
+		return openedStorage{store, "memory", idle}, nil
 	default:
 		store, err := dump.Open(dump.Options{
 			FS: vfs.Default, Path: cfg.FileStoragePath, Interval: cfg.StoreInterval, Restore: cfg.Restore,
-			Now: time.Now, Log: log,
+			MaxSeries: cfg.Limits.Series, Now: time.Now, Log: log,
 		})
 		if err != nil {
 			return openedStorage{}, err

@@ -3,7 +3,10 @@ package config
 
 import (
 	"io"
+	"net/netip"
 	"time"
+
+	"github.com/prometheus/exporter-toolkit/web"
 
 	"github.com/gometheus/gometheus/internal/common/config"
 	"github.com/gometheus/gometheus/internal/common/logger"
@@ -37,7 +40,11 @@ type Config struct {
 	CPUProfileDuration     time.Duration
 	MemProfileFile         string
 	// Shown is all of this by flag, for people to see: secrets are hidden.
-	Shown map[string]string
+	Shown          map[string]string
+	Limits         Limits
+	WebConfigFile  string         // TLS and passwords, as of the exporter toolkit; empty: none
+	TrustedSubnet  []netip.Prefix // of clients; empty: all
+	TrustedProxies []netip.Prefix // whose forwarding headers count
 }
 
 // settings declares every setting once: flags, variables, help and
@@ -71,6 +78,12 @@ type settings struct {
 
 	Signature config.Var[string] `group:"Security" flag:"signature" env:"SIGNATURE" help:"What signs a request: hash, the HashSHA256 header; message, RFC 9421, which replays and reflections don't pass; or both, either of them, for the change from one to the other. The last two need a key."`
 
+	WebConfigFile  config.Var[string]         `group:"Security" flag:"web-config-file" env:"WEB_CONFIG_FILE" help:"TLS, client certificates and passwords: a web configuration file as of Prometheus and its exporters. Empty: plain HTTP for everybody."`
+	TrustedSubnet  config.Var[[]netip.Prefix] `group:"Security" flag:"trusted-subnet" env:"TRUSTED_SUBNET" help:"Who may use the server, apart from /ping: the address of the peer, or of whom a trusted proxy names, must be in one of these. Empty: everybody."`
+	TrustedProxies config.Var[[]netip.Prefix] `group:"Security" flag:"trusted-proxies" env:"TRUSTED_PROXIES" help:"Proxies whose X-Forwarded-For, X-Real-IP and Forwarded count for TRUSTED_SUBNET. They must set or overwrite one of these headers. Empty: none."`
+
+	LimitSettings
+
 	config.Profiling
 }
 
@@ -100,7 +113,13 @@ func defaults() *settings {
 
 		Key:       config.Secret(),
 		Signature: config.Choice("mode", "hash", "hash", "both", "message"),
-		Profiling: config.DefaultProfiling(),
+
+		WebConfigFile:  config.CheckedPath("a web configuration file whose certificates can be read", web.Validate),
+		TrustedSubnet:  config.Prefixes(),
+		TrustedProxies: config.Prefixes(),
+
+		LimitSettings: defaultLimits(),
+		Profiling:     config.DefaultProfiling(),
 	}
 }
 
@@ -135,6 +154,10 @@ func (s *settings) config() Config {
 		CPUProfileDuration:     s.CPUProfileDuration.Value(),
 		MemProfileFile:         s.MemProfileFile.Value(),
 		Shown:                  config.Shown(s),
+		Limits:                 s.limits(),
+		WebConfigFile:          s.WebConfigFile.Value(),
+		TrustedSubnet:          s.TrustedSubnet.Value(),
+		TrustedProxies:         s.TrustedProxies.Value(),
 	}
 }
 
@@ -154,6 +177,9 @@ func Parse(args []string, lookup func(string) (string, bool), out io.Writer) (Co
 		About: "Takes the metrics that agents push, keeps them, and answers questions.",
 	}
 	if err := config.Parse(program, s, args, lookup, out); err != nil {
+		return Config{}, err
+	}
+	if err := s.check(); err != nil {
 		return Config{}, err
 	}
 	c := s.config()

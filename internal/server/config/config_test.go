@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -59,6 +60,11 @@ func TestDefault(t *testing.T) {
 		CPUProfileFile:         "./cpu.pprof",
 		CPUProfileDuration:     30 * time.Second,
 		MemProfileFile:         "./mem.pprof",
+		Limits: config.Limits{
+			Body: 8 << 20, BodyUnpacked: 32 << 20, Memory: 256 << 20, Batch: 100_000,
+			Name: 512, Labels: 32, LabelName: 128, LabelValue: 1024, Series: 1_000_000,
+			HeaderTime: 5 * time.Second, RequestTime: 30 * time.Second, IdleTime: 2 * time.Minute,
+		},
 	}
 	want.Shown = config.Default().Shown
 	require.Equal(t, "15d", want.Shown["history-retention"])
@@ -102,6 +108,21 @@ var settings = []setting{
 	{"enable-admin-api", "", "ENABLE_ADMIN_API", "true", "false", "maybe", nil, func(c config.Config) any { return c.EnableAdminAPI }, true, false},
 	{"key", "k", "KEY", "one", "two", "", nil, func(c config.Config) any { return c.Key }, logger.Secret("one"), logger.Secret("two")},
 	{"signature", "", "SIGNATURE", "both", "Message", "none", nil, func(c config.Config) any { return c.Signature }, signature.Both, signature.Message},
+	{"web-config-file", "", "WEB_CONFIG_FILE", "testdata/web.yml", "testdata/web-http1.yml", "", "", func(c config.Config) any { return c.WebConfigFile }, "testdata/web.yml", "testdata/web-http1.yml"},
+	{"trusted-subnet", "", "TRUSTED_SUBNET", "192.0.2.0/24", "::1", "nowhere", []netip.Prefix(nil), func(c config.Config) any { return c.TrustedSubnet }, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, []netip.Prefix{netip.MustParsePrefix("::1/128")}},
+	{"trusted-proxies", "", "TRUSTED_PROXIES", "192.0.2.0/24", "::1", "nowhere", []netip.Prefix(nil), func(c config.Config) any { return c.TrustedProxies }, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, []netip.Prefix{netip.MustParsePrefix("::1/128")}},
+	{"limit-body", "", "LIMIT_BODY", "1MiB", "2000", "1", nil, func(c config.Config) any { return c.Limits.Body }, int64(1 << 20), int64(2000)},
+	{"limit-body-unpacked", "", "LIMIT_BODY_UNPACKED", "1MiB", "2000", "2GiB", nil, func(c config.Config) any { return c.Limits.BodyUnpacked }, int64(1 << 20), int64(2000)},
+	{"limit-memory", "", "LIMIT_MEMORY", "80MiB", "1GiB", "1MiB", nil, func(c config.Config) any { return c.Limits.Memory }, int64(80 << 20), int64(1 << 30)},
+	{"limit-batch", "", "LIMIT_BATCH", "1", "2000", "0", nil, func(c config.Config) any { return c.Limits.Batch }, 1, 2000},
+	{"limit-name", "", "LIMIT_NAME", "1", "1024", "1025", nil, func(c config.Config) any { return c.Limits.Name }, 1, 1024},
+	{"limit-labels", "", "LIMIT_LABELS", "1", "256", "257", nil, func(c config.Config) any { return c.Limits.Labels }, 1, 256},
+	{"limit-label-name", "", "LIMIT_LABEL_NAME", "1", "1024", "1025", nil, func(c config.Config) any { return c.Limits.LabelName }, 1, 1024},
+	{"limit-label-value", "", "LIMIT_LABEL_VALUE", "1", "65536", "65537", nil, func(c config.Config) any { return c.Limits.LabelValue }, 1, 65536},
+	{"limit-series", "", "LIMIT_SERIES", "1", "50000000", "0", nil, func(c config.Config) any { return c.Limits.Series }, 1, 50_000_000},
+	{"limit-header-time", "", "LIMIT_HEADER_TIME", "2", "1.5s", "0", nil, func(c config.Config) any { return c.Limits.HeaderTime }, 2 * time.Second, 1500 * time.Millisecond},
+	{"limit-request-time", "", "LIMIT_REQUEST_TIME", "20", "1m", "2h", nil, func(c config.Config) any { return c.Limits.RequestTime }, 20 * time.Second, time.Minute},
+	{"limit-idle-time", "", "LIMIT_IDLE_TIME", "20", "1m", "0", nil, func(c config.Config) any { return c.Limits.IdleTime }, 20 * time.Second, time.Minute},
 	{"cpu-profile-file", "", "CPU_PROFILE_FILE", "/a", "/b", "", nil, func(c config.Config) any { return c.CPUProfileFile }, "/a", "/b"},
 	{"cpu-profile-duration", "", "CPU_PROFILE_DURATION", "5s", "1m", "0s", nil, func(c config.Config) any { return c.CPUProfileDuration }, 5 * time.Second, time.Minute},
 	{"mem-profile-file", "", "MEM_PROFILE_FILE", "/a", "/b", "", nil, func(c config.Config) any { return c.MemProfileFile }, "/a", "/b"},

@@ -1,5 +1,6 @@
 // Package middleware holds the parts of the HTTP server that know of keys and
-// problems: Recover, and the Signer's. What is common to any HTTP server is in
+// problems: Recover, the Signer's, who may use the server, and what browsers are
+// told. What is common to any HTTP server is in
 // pkg/middleware.
 package middleware
 
@@ -40,6 +41,7 @@ func Recover(p problem.Writer) func(http.Handler) http.Handler {
 					}
 					// What the handler said of its answer is not true of this one.
 					clear(w.Header())
+					setSecurityHeaders(w.Header())
 					w.Header().Set(request.HeaderRequestID, middleware.RequestID(r.Context()))
 					p.Write(w, r, fmt.Errorf("panic: %v", v))
 				}

@@ -50,6 +50,9 @@ func NewSigner(key string, options ...SignerOption) *Signer {
 	return s
 }
 
+// Enabled tells whether there is a key.
+func (s *Signer) Enabled() bool { return s.keys != nil }
+
 func (s *Signer) putBuffer(b *bytes.Buffer) {
 	if b.Cap() <= 1<<20 {
 		b.Reset()
@@ -109,13 +112,13 @@ func (s *Signer) Verify(rule Rule, limit int64, p problem.Writer) func(http.Hand
 			switch {
 			case message != nil, hash != "", !rule.writes():
 			case !s.takesHash():
-				return codes.New(codes.Invalid, "%s; this server takes no other (SIGNATURE=%s)", signature.ErrMissing, s.mode)
+				return codes.New(codes.Signature, "%s; this server takes no other (SIGNATURE=%s)", signature.ErrMissing, s.mode)
 			default:
-				return codes.New(codes.Invalid, "header %s is missing: this server has a key", request.HeaderHash)
+				return codes.New(codes.Signature, "header %s is missing: this server has a key", request.HeaderHash)
 			}
 			if hash != "" && rule == WritePath {
 				if !s.keys.VerifyTarget(hash, r.Method, signature.RequestOf(r).Target) {
-					return codes.New(codes.Invalid, "header %s does not match the path: it must be of %q", request.HeaderHash,
+					return codes.New(codes.Signature, "header %s does not match the path: it must be of %q", request.HeaderHash,
 						"POST /update/{type}/{name}/{value}")
 				}
 				hash = "" // it is not of the body
@@ -130,7 +133,7 @@ func (s *Signer) Verify(rule Rule, limit int64, p problem.Writer) func(http.Hand
 				return problem.Body(err)
 			}
 			if hash != "" && !s.keys.VerifyBody(hash, body.Bytes()) {
-				return codes.New(codes.Invalid, "header %s does not match the body", request.HeaderHash)
+				return codes.New(codes.Signature, "header %s does not match the body", request.HeaderHash)
 			}
 			if err := s.settle(r, rule, message, body.Bytes()); err != nil {
 				return err
@@ -164,7 +167,7 @@ func (s *Signer) verifyMessage(r *http.Request) (*signature.Verified, error) {
 		return nil, nil // it is somebody else's
 	}
 	if err != nil {
-		return nil, codes.New(codes.Invalid, "%s", err.Error())
+		return nil, codes.New(codes.Signature, "%s", err.Error())
 	}
 	if err := v.CheckTime(s.now()); err != nil {
 		// Without a look at the body: the answer costs the sender no more than
@@ -182,7 +185,7 @@ func (s *Signer) settle(r *http.Request, rule Rule, v *signature.Verified, body 
 		return nil
 	}
 	if err := v.CheckBody(body); err != nil {
-		return codes.New(codes.Invalid, "%s", err.Error())
+		return codes.New(codes.Signature, "%s", err.Error())
 	}
 	s.believe(r, v)
 	if rule.writes() && len(r.Header[request.HeaderIdempotencyKey]) == 0 {

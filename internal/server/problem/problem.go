@@ -23,8 +23,11 @@ import (
 )
 
 // retryAfter is how many seconds a client is asked to wait after 429, 503 and
-// 507.
-const retryAfter = 1
+// 507; retryFull when there are too many series, which people have to cure.
+const (
+	retryAfter = 1
+	retryFull  = 30
+)
 
 // Error is an error with a status that its cause, if it has one, would not get.
 // Detail is for people; the cause is for the log alone.
@@ -86,9 +89,9 @@ func (p Writer) Write(w http.ResponseWriter, r *http.Request, err error) {
 	if body.Status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
 		p.Log.Error("request failed", zap.String("request_id", body.RequestID), zap.Int("status", body.Status), zap.Error(err))
 	}
-	out, err := json.Marshal(body)
-	if err != nil { // a struct of strings and ints
-		panic("problem: " + err.Error())
+	out, failure := json.Marshal(body)
+	if failure != nil { // a struct of strings and ints
+		panic("problem: " + failure.Error())
 	}
 	if p.Wrote != nil {
 		p.Wrote(body.Code)
@@ -99,7 +102,11 @@ func (p Writer) Write(w http.ResponseWriter, r *http.Request, err error) {
 	h.Set("Content-Length", strconv.Itoa(len(out)))
 	switch body.Status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusInsufficientStorage:
-		h.Set("Retry-After", strconv.Itoa(retryAfter))
+		wait := retryAfter
+		if _, full := errors.AsType[*storage.SeriesLimitError](err); full {
+			wait = retryFull
+		}
+		h.Set("Retry-After", strconv.Itoa(wait))
 	}
 	w.WriteHeader(body.Status)
 	if r.Method != http.MethodHead {
@@ -114,6 +121,7 @@ func describe(err error) response.Problem {
 		invalid *metric.InvalidError
 		syntax  *metric.SyntaxError
 		large   *http.MaxBytesError
+		series  *storage.SeriesLimitError
 	)
 	switch {
 	case errors.As(err, &own):
@@ -137,6 +145,8 @@ func describe(err error) response.Problem {
 		}
 	case errors.Is(err, storage.ErrNotFound):
 		return response.Problem{Status: http.StatusNotFound, Code: string(codes.NotFound), Detail: storage.ErrNotFound.Error()}
+	case errors.As(err, &series):
+		return response.Problem{Status: http.StatusTooManyRequests, Code: string(codes.Exhausted), Detail: series.Error()}
 	case errors.Is(err, storage.ErrExhausted):
 		return response.Problem{Status: http.StatusTooManyRequests, Code: string(codes.Exhausted), Detail: storage.ErrExhausted.Error()}
 	case errors.Is(err, storage.ErrFull):
@@ -166,7 +176,7 @@ func codeOf(status int) codes.Code {
 
 func status(code codes.Code) int {
 	switch code {
-	case codes.Invalid, codes.Stale:
+	case codes.Invalid, codes.Stale, codes.Signature:
 		return http.StatusBadRequest
 	case codes.NotFound:
 		return http.StatusNotFound

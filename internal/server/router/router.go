@@ -32,8 +32,13 @@ type Options struct {
 	Prometheus func(write, change func(http.Handler) http.Handler) *promapi.API
 	// QueryTime is how long a query may take.
 	QueryTime time.Duration
-	// Done is told of every request, if it is set.
-	Done func(r *http.Request, status int, took time.Duration)
+	// Done is told of every request, if it is set: its route, "" for none, its
+	// status, and how long it took.
+	Done    func(route string, status int, took time.Duration)
+	Trusted middleware.Trusted
+	// Credentials: browsers may send some by themselves, so writes must not be such
+	// as a form of another site can make.
+	Credentials bool
 }
 
 // compressed are the media types sent with gzip to those who accept it.
@@ -41,28 +46,48 @@ var compressed = []string{
 	"application/json", "text/html", "text/plain", "text/css", "text/javascript", "image/svg+xml",
 }
 
-// New makes the handler of all routes. From outside in: log, signature of the
-// answer, recover, gzip of the answer, its mark; then the signature of the
-// request, its decompression, and a look for that mark.
-func New(o Options) http.Handler {
-	r := chi.NewRouter()
-	var done []func(*http.Request, int, time.Duration)
+// New makes the handler of all routes: Outer around Inner.
+func New(o Options) http.Handler { return Outer(o)(Inner(o)) }
+
+// Outer is what stands before everything, from outside in: log, headers for
+// browsers, signature of the answer, recover, who may use the server. Whatever
+// asks for passwords stands within it.
+func Outer(o Options) func(http.Handler) http.Handler {
+	var done []func(string, int, time.Duration)
 	if o.Done != nil {
 		done = append(done, o.Done)
 	}
-	r.Use(
+	return chi.Chain(
 		common.RequestLog(o.Problem.Log, done...),
+		middleware.Headers,
 		o.Signer.Sign,
 		middleware.Recover(o.Problem),
+		o.Trusted.Middleware(o.Problem),
+	).Handler
+}
+
+// Inner is the routes. From outside in: no writes for other sites, gzip of the
+// answer; then, for routes that read a body, the signature of the request and its
+// decompression.
+func Inner(o Options) http.Handler {
+	r := chi.NewRouter()
+	var prom *promapi.API
+	r.Use(
+		noteRoute(&prom),
 		common.Compress(compressed...),
 		o.Signer.Mark,
+		middleware.SameOrigin(o.Problem),
 	)
 	verify := func(rule middleware.Rule) func(http.Handler) http.Handler {
 		return o.Signer.Verify(rule, o.Limits.Wire, o.Problem)
 	}
 	decompress := common.Decompress(o.Limits, o.Problem.Write)
-	write := r.With(verify(middleware.WriteBody), decompress, o.Signer.RefuseAnswers)
-	writePath := r.With(verify(middleware.WritePath), decompress)
+	changing := r.With()
+	if o.Credentials {
+		changing = r.With(middleware.NoForms(o.Problem))
+	}
+	write := changing.With(verify(middleware.WriteBody), decompress, o.Signer.RefuseAnswers)
+	writePath := changing.With(verify(middleware.WritePath), decompress)
 	ask := r.With(verify(middleware.Ask), decompress)
 	read := r.With(verify(middleware.Read))
 	h := o.Problem.Handle
@@ -75,10 +100,8 @@ func New(o Options) http.Handler {
 	writePath.Post("/update/*", h(o.API.UpdatePath))
 	post(ask, "/value", h(o.API.ValueJSON))
 	if o.Prometheus != nil {
-		change := func(next http.Handler) http.Handler {
-			return verify(middleware.WritePath)(withoutBody(o.Problem, next))
-		}
-		o.Prometheus(verify(middleware.WriteBody), change).Routes(r.With(patient(o.QueryTime)))
+		prom = o.Prometheus(verify(middleware.WriteBody), o.guardChange)
+		prom.Routes(r.With(patient(o.QueryTime)))
 	}
 	if o.Metrics != nil {
 		get(r, "/metrics", o.Metrics.ServeHTTP)
@@ -102,16 +125,35 @@ func New(o Options) http.Handler {
 	return r
 }
 
-// withoutBody refuses requests with a body, of which the hash that is of the path
-// says nothing.
-func withoutBody(p problem.Writer, next http.Handler) http.Handler {
-	return p.Handle(func(w http.ResponseWriter, r *http.Request) error {
+// noteRoute tells the request log the route, by its pattern. Behind that of the
+// Prometheus API is another table.
+func noteRoute(prom **promapi.API) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(w, r)
+			pattern := chi.RouteContext(r.Context()).RoutePattern()
+			if *prom != nil && strings.HasPrefix(pattern, promapi.Prefix) {
+				pattern = (*prom).Route(r.URL.Path)
+			}
+			common.SetRoute(r.Context(), pattern)
+		})
+	}
+}
+
+// guardChange stands before what changes the history other than by samples: the
+// signature is of the path and its parameters, so with a key there must be no body
+// with others.
+func (o Options) guardChange(next http.Handler) http.Handler {
+	if !o.Signer.Enabled() {
+		return next
+	}
+	return o.Signer.Verify(middleware.WritePath, o.Limits.Wire, o.Problem)(o.Problem.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		if r.ContentLength != 0 {
 			return codes.New(codes.Invalid, "no body is allowed here: parameters go into the query")
 		}
 		next.ServeHTTP(w, r)
 		return nil
-	})
+	}))
 }
 
 // answerTime is how long an answer may take to be sent, from when it is known.

@@ -9,6 +9,7 @@ package storage
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 
 	"github.com/gometheus/gometheus/internal/common/metric"
@@ -35,8 +36,9 @@ type Storage interface {
 	// outlives the call.
 	//
 	// Errors: *metric.InvalidError when elements can't be applied (a counter would
-	// overflow), ErrExhausted, ErrFull and ErrUnavailable; anything else is a
-	// defect. After ErrUnavailable the outcome
+	// overflow), ErrExhausted, *SeriesLimitError, which is an ErrExhausted, when
+	// there would be more series than are allowed, ErrFull and ErrUnavailable;
+	// anything else is a defect. After ErrUnavailable the outcome
 	// may be unknown: the same write with the same mark may be sent again.
 	Apply(ctx context.Context, w *Write) (replayed bool, err error)
 
@@ -96,3 +98,16 @@ var (
 	// outcome on disk or in the database may be unknown until it is back.
 	ErrUnavailable = errors.New("the storage is unavailable")
 )
+
+// SeriesLimitError says that a batch has series that don't exist yet, more than
+// may be added. What exists can be written to as before.
+type SeriesLimitError struct {
+	Limit int
+}
+
+func (e *SeriesLimitError) Error() string {
+	return fmt.Sprintf("the batch has new series, and no more than %d are kept in all (LIMIT_SERIES)", e.Limit)
+}
+
+// Unwrap is ErrExhausted.
+func (e *SeriesLimitError) Unwrap() error { return ErrExhausted }

@@ -228,6 +228,19 @@ func (a *API) find(path string) methods {
 	}))}
 }
 
+// Route is the pattern of the endpoint that a path leads to, Prefix and "/*" for
+// none. There are few, whatever clients ask for.
+func (a *API) Route(path string) string {
+	rest, _ := strings.CutPrefix(path, Prefix)
+	switch _, ok := a.routes[rest]; {
+	case ok:
+		return path
+	case a.find(rest) != nil:
+		return Prefix + "/label/{name}/values"
+	}
+	return Prefix + "/*"
+}
+
 // endpoint answers a request.
 type endpoint func(r *http.Request) answer
 

@@ -59,8 +59,11 @@ type Options struct {
 	// Restore loads what is there. Otherwise the store starts empty and what is
 	// there is kept as .bak.
 	Restore bool
-	Now     func() time.Time
-	Log     *zap.Logger
+	// MaxSeries is how many series there may be; 0: any number. What is loaded is
+	// kept, however many these are.
+	MaxSeries int
+	Now       func() time.Time
+	Log       *zap.Logger
 }
 
 // Store is the storage. Open makes one; Run must run while it is used.

@@ -55,6 +55,22 @@ func TestContract(t *testing.T) {
 	}
 }
 
+func TestLimit(t *testing.T) {
+	storagetest.RunLimit(t, func(t *testing.T, limit int) storagetest.Limited {
+		o := options(filepath.Join(t.TempDir(), "db.json"))
+		o.MaxSeries = limit
+		s := open(t, o)
+		closeIt := func() { require.NoError(t, s.Close()) }
+		t.Cleanup(func() { closeIt() })
+		return storagetest.Limited{Storage: s, Reopen: func(limit int) storage.Storage {
+			closeIt()
+			o.MaxSeries = limit
+			s = open(t, o)
+			return s
+		}}
+	})
+}
+
 // state is all a store holds, to compare.
 func state(t testing.TB, s *dump.Store) map[string]metric.Metric {
 	t.Helper()

@@ -69,6 +69,9 @@ func open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
 	s.mem, s.log, s.position = l.mem, log, l.header.Journal
+	if o.MaxSeries > 0 {
+		s.mem.LimitSeries(o.MaxSeries)
+	}
 	s.written.Store(l.size)
 	s.stale = l.damaged || !o.Restore || l.header.Journal == 0 || dec.batches > 0
 	if l.damaged || !o.Restore {

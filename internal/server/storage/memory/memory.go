@@ -21,6 +21,10 @@
 // Writes touch each shard once for staging and once for committing, in batches
 // sorted by shard; no goroutine holds two shard locks.
 //
+// The series are counted where they are found or made: staged ones count, so that
+// writes at once don't exceed the limit together. One that is taken back makes
+// room again; until then another may be refused that would have fit after all.
+//
 // # Locks
 //
 // A mark's lock is taken first and held until commit or rollback; then
@@ -34,6 +38,7 @@ import (
 	"iter"
 	"math"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/internal/server/storage"
@@ -50,11 +55,14 @@ type Store struct {
 	families  families
 	producers producers
 	txs       sync.Pool
+
+	series    atomic.Int64 // slots in use
+	maxSeries int64        // that Stage makes new ones up to
 }
 
 // New is an empty store.
 func New() *Store {
-	s := &Store{seed: maphash.MakeSeed()}
+	s := &Store{seed: maphash.MakeSeed(), maxSeries: math.MaxInt64}
 	for i := range s.shards {
 		s.shards[i].index = make(map[string]uint32)
 		s.shards[i].pins = make(map[uint32]int)
@@ -64,6 +72,10 @@ func New() *Store {
 	s.txs.New = func() any { return new(Tx) }
 	return s
 }
+
+// LimitSeries sets how many series there may be. What is restored counts, but is
+// never refused. It must not be called beside other methods.
+func (s *Store) LimitSeries(n int) { s.maxSeries = int64(n) }
 
 // ID names a series for the life of the process: slot*numShards + shard.
 type ID uint32
@@ -97,14 +109,19 @@ type cell struct {
 // absent marks a slot whose first write has not committed.
 const absent = math.MinInt64
 
-// slotLocked finds the slot of the key or makes one. sh.mu is held for writing.
-func (s *Store) slotLocked(n uint32, key []byte) uint32 {
+// slotLocked finds the slot of the key, or makes one if that makes no more than
+// most series. sh.mu is held for writing.
+func (s *Store) slotLocked(n uint32, key []byte, most int64) (slot uint32, ok bool) {
 	sh := &s.shards[n]
 	if slot, ok := sh.index[string(key)]; ok { // no allocation
-		return slot
+		return slot, true
+	}
+	if s.series.Add(1) > most {
+		s.series.Add(-1)
+		return 0, false
 	}
 	k := string(key)
-	slot := uint32(len(sh.keys))
+	slot = uint32(len(sh.keys))
 	if last := len(sh.free) - 1; last >= 0 {
 		slot, sh.free = sh.free[last], sh.free[:last]
 		sh.keys[slot] = k
@@ -114,7 +131,7 @@ func (s *Store) slotLocked(n uint32, key []byte) uint32 {
 		sh.reserved = append(sh.reserved, 0)
 	}
 	sh.index[k] = slot
-	return slot
+	return slot, true
 }
 
 // pinLocked keeps a series that was never committed for one more staged metric.
@@ -125,13 +142,14 @@ func (sh *shard) pinLocked(slot uint32) {
 }
 
 // unpinLocked takes a pin back. The series goes with its last one.
-func (sh *shard) unpinLocked(slot uint32) {
+func (s *Store) unpinLocked(sh *shard, slot uint32) {
 	if sh.cells[slot].ts != absent {
 		return
 	}
 	if sh.pins[slot]--; sh.pins[slot] > 0 {
 		return
 	}
+	s.series.Add(-1)
 	delete(sh.pins, slot)
 	delete(sh.index, sh.keys[slot])
 	sh.reserved[slot] = 0

@@ -23,6 +23,31 @@ func TestContract(t *testing.T) {
 	storagetest.Run(t, func(*testing.T) storage.Storage { return memory.New() })
 }
 
+func TestLimit(t *testing.T) {
+	storagetest.RunLimit(t, func(_ *testing.T, limit int) storagetest.Limited {
+		s := memory.New()
+		s.LimitSeries(limit)
+		return storagetest.Limited{Storage: s}
+	})
+}
+
+// TestRolledBackSeriesMakeRoom: a staged series counts, and no longer when it is
+// taken back.
+func TestRolledBackSeriesMakeRoom(t *testing.T) {
+	s := memory.New()
+	s.LimitSeries(2)
+	first, second := stage(t, s, storagetest.Counter("a", 1)), stage(t, s, storagetest.Counter("a", 1), storagetest.Gauge("b", 1))
+	_, err := s.Stage(context.Background(), &storage.Write{Metrics: []metric.Metric{storagetest.Counter("c", 1)}})
+	require.ErrorIs(t, err, storage.ErrExhausted)
+	first.Rollback()
+	first.Release()
+	_, err = s.Stage(context.Background(), &storage.Write{Metrics: []metric.Metric{storagetest.Counter("c", 1)}})
+	require.ErrorIs(t, err, storage.ErrExhausted, "a is still staged")
+	second.Rollback()
+	second.Release()
+	storagetest.Apply(t, s, storagetest.Counter("c", 1), storagetest.Counter("d", 1))
+}
+
 func stage(t *testing.T, s *memory.Store, ms ...metric.Metric) *memory.Tx {
 	t.Helper()
 	tx, err := s.Stage(context.Background(), &storage.Write{Metrics: ms})

@@ -106,7 +106,8 @@ func (s *Store) Resolve(key []byte) (ID, error) {
 	n := uint32(maphash.Bytes(s.seed, key) % numShards)
 	s.shards[n].mu.Lock()
 	defer s.shards[n].mu.Unlock()
-	return ID(s.slotLocked(n, key)*numShards + n), nil
+	slot, _ := s.slotLocked(n, key, math.MaxInt64)
+	return ID(slot*numShards + n), nil
 }
 
 // Key is the key of a series.

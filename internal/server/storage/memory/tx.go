@@ -113,9 +113,13 @@ func (tx *Tx) key(i uint32) []byte {
 	return tx.keys[tx.ends[i-1]:tx.ends[i]]
 }
 
+// noID is in place of the ID of a series that there was no room for.
+const noID ID = math.MaxUint32
+
 // reserve finds the series and reserves the counters' increments: all or none.
 func (tx *Tx) reserve() error {
 	var refused map[uint32]int64 // metrics that reserved nothing, and what the counter was at
+	tooMany := false
 	for n := range uint32(numShards) {
 		group := tx.order[tx.start[n]:tx.start[n+1]]
 		if len(group) == 0 {
@@ -125,7 +129,11 @@ func (tx *Tx) reserve() error {
 		sh.mu.Lock()
 		for _, i := range group {
 			m := &tx.w.Metrics[i]
-			slot := tx.s.slotLocked(n, tx.key(i))
+			slot, ok := tx.s.slotLocked(n, tx.key(i), tx.s.maxSeries)
+			if !ok {
+				tx.ids[i], tooMany = noID, true
+				continue // what can't be applied for another reason is to be told
+			}
 			sh.pinLocked(slot)
 			tx.ids[i] = ID(slot*numShards + n)
 			if m.Kind != metric.Counter {
@@ -142,10 +150,13 @@ func (tx *Tx) reserve() error {
 		}
 		sh.mu.Unlock()
 	}
-	if refused == nil {
+	if refused == nil && !tooMany {
 		return nil
 	}
 	tx.release(refused)
+	if refused == nil {
+		return &storage.SeriesLimitError{Limit: int(tx.s.maxSeries)}
+	}
 	var invalid metric.InvalidError
 	for _, i := range slices.Sorted(maps.Keys(refused)) {
 		invalid.Add(int(i), fmt.Errorf("delta %d: the counter, at %d, would exceed %d", tx.w.Metrics[i].Delta, refused[i], int64(math.MaxInt64)))
@@ -157,12 +168,15 @@ func (tx *Tx) reserve() error {
 func (tx *Tx) release(refused map[uint32]int64) {
 	tx.eachShard(func(sh *shard, group []uint32) {
 		for _, i := range group {
+			if tx.ids[i] == noID {
+				continue
+			}
 			m := &tx.w.Metrics[i]
 			slot := tx.ids[i].slot()
 			if _, none := refused[i]; m.Kind == metric.Counter && !none {
 				sh.reserved[slot] -= m.Delta
 			}
-			sh.unpinLocked(slot)
+			tx.s.unpinLocked(sh, slot)
 		}
 	})
 }

@@ -3,7 +3,9 @@ package pgsql_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/gometheus/gometheus/internal/common/logger"
+	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/internal/server/storage"
 	"github.com/gometheus/gometheus/internal/server/storage/pgsql"
 	"github.com/gometheus/gometheus/internal/server/storage/pgsql/pgtest"
@@ -95,4 +98,67 @@ func query[T any](t testing.TB, dsn, sql string, args ...any) T {
 
 func TestContract(t *testing.T) {
 	storagetest.Run(t, func(t *testing.T) storage.Storage { return open(t, server.Database(t)) })
+}
+
+func TestLimit(t *testing.T) {
+	storagetest.RunLimit(t, func(t *testing.T, limit int) storagetest.Limited {
+		dsn := server.Database(t)
+		limited := func(limit int) storage.Storage {
+			return open(t, dsn, func(o *pgsql.Options) { o.MaxSeries = limit })
+		}
+		return storagetest.Limited{Storage: limited(limit), Reopen: limited}
+	})
+}
+
+// TestSeriesAreCounted: the number holds whoever adds or removes series, and the
+// servers of one database share it.
+func TestSeriesAreCounted(t *testing.T) {
+	dsn := server.Database(t)
+	limit := func(o *pgsql.Options) { o.MaxSeries = 10 }
+	a, b := open(t, dsn, limit), open(t, dsn, limit)
+	requireCount := func(want int) {
+		t.Helper()
+		require.Equal(t, want, query[int](t, dsn, "SELECT n FROM series_count"))
+		require.Equal(t, want, query[int](t, dsn, "SELECT count(*) FROM series"))
+	}
+	for i := range 10 {
+		storagetest.Apply(t, []storage.Storage{a, b}[i%2], storagetest.Counter("c", 1, "i", fmt.Sprint(i)), storagetest.Counter("c", 1, "i", "0"))
+	}
+	requireCount(10)
+	for _, s := range []storage.Storage{a, b} {
+		_, err := s.Apply(context.Background(), &storage.Write{Metrics: []metric.Metric{storagetest.Counter("d", 1)}})
+		require.ErrorIs(t, err, storage.ErrExhausted)
+	}
+	query[int](t, dsn, "WITH gone AS (DELETE FROM series WHERE labels LIKE '%\"3\"%' RETURNING 1) SELECT count(*) FROM gone")
+	requireCount(9)
+	storagetest.Apply(t, b, storagetest.Counter("d", 1))
+	requireCount(10)
+	conn, err := pgx.Connect(context.Background(), dsn)
+	require.NoError(t, err)
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(context.Background(), "TRUNCATE series")
+	require.NoError(t, err)
+	requireCount(0)
+	_, err = conn.Exec(context.Background(), "INSERT INTO series (kind, name, labels, counter, newest) SELECT 2, 'm', '{\"i\":\"' || i || '\"}', 1, 1 FROM generate_series(1, 20) AS i")
+	require.NoError(t, err, "SQL by hand has no limit")
+	requireCount(20)
+}
+
+// TestLongestKey: the longest name that LIMIT_NAME allows fits the index with the
+// longest labels that are not digested.
+func TestLongestKey(t *testing.T) {
+	s := open(t, server.Database(t))
+	rng := rand.New(rand.NewPCG(1, 1)) // it must not compress
+	text := func(n int) string {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = byte('!' + rng.IntN(93))
+		}
+		return strings.NewReplacer(`"`, "a", `\`, "b", "&", "c", "<", "d", ">", "e").Replace(string(b))
+	}
+	for n := 1000; n <= 1024; n++ {
+		name := text(1024)
+		storagetest.Apply(t, s, storagetest.Counter(name, 1, "l", text(n)))
+		require.Equal(t, int64(1), storagetest.Total(t, s, name))
+	}
 }

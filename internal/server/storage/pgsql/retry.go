@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -28,6 +29,7 @@ const (
 	codeAdminShutdown      = "57P01"
 	codeCrashShutdown      = "57P02"
 	codeCannotConnectNow   = "57P03"
+	codeSeriesLimit        = "GM429" // our own, of the trigger on series
 )
 
 var (
@@ -150,6 +152,8 @@ func outward(ctx context.Context, err error) error {
 	}
 	_, notConnected := errors.AsType[*acquireError](err)
 	switch {
+	case isCode(err, codeSeriesLimit):
+		return seriesLimit(err)
 	case isCode(err, codeDiskFull):
 		return fmt.Errorf("%w: %w", storage.ErrFull, err)
 	case notConnected, isTransient(err), isTimeout(err), ctx.Err() != nil,
@@ -157,4 +161,14 @@ func outward(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", storage.ErrUnavailable, err)
 	}
 	return err
+}
+
+// seriesLimit is the error of the trigger on series, whose detail is the limit.
+func seriesLimit(err error) error {
+	pg, _ := errors.AsType[*pgconn.PgError](err)
+	limit, convErr := strconv.Atoi(pg.Detail)
+	if convErr != nil {
+		return errors.Join(err, convErr)
+	}
+	return &storage.SeriesLimitError{Limit: limit}
 }
