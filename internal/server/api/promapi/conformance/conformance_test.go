@@ -74,8 +74,9 @@ func newBench(t *testing.T, admin bool) *bench {
 	return b
 }
 
-func newEngine(t *testing.T, ps parser.Parser, f features.Collector) *promql.Engine {
-	return promqltest.NewTestEngineWithOpts(t, promql.EngineOpts{
+func newEngine(t *testing.T, ps parser.Parser, f features.Collector, change ...func(*promql.EngineOpts)) *promql.Engine {
+	t.Helper()
+	opts := promql.EngineOpts{
 		MaxSamples:               50_000,
 		Timeout:                  time.Minute,
 		LookbackDelta:            lookback,
@@ -86,7 +87,11 @@ func newEngine(t *testing.T, ps parser.Parser, f features.Collector) *promql.Eng
 		EnableDelayedNameRemoval: true,
 		FeatureRegistry:          f,
 		Parser:                   ps,
-	})
+	}
+	for _, c := range change {
+		c(&opts)
+	}
+	return promqltest.NewTestEngineWithOpts(t, opts)
 }
 
 // local is what their server wants of a TSDB.
