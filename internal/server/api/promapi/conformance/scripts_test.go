@@ -20,6 +20,6 @@ func scripts(t *testing.T, engine promql.QueryEngine, newStorage func(testing.TB
 // TestScripts runs them as they are meant to run: what fails here is no fault of
 // another storage's.
 func TestScripts(t *testing.T) {
-	engine := newEngine(t, parser.NewParser(promqltest.TestParserOpts), nil, func(o *promql.EngineOpts) { o.UseStartTimestamps = true })
+	engine := newEngine(t, parser.NewParser(promqltest.TestParserOpts), nil)
 	scripts(t, engine, func(tb testing.TB) storage.Storage { return promqltest.NewBuiltinTestStorage(tb) })
 }
