@@ -3,9 +3,11 @@ package promapi_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/stats"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gometheus/gometheus/internal/server/api/promapi"
@@ -34,7 +37,12 @@ func (f fixed) NewRangeQuery(context.Context, storage.Queryable, promql.QueryOpt
 	return f, nil
 }
 
-func (f fixed) Exec(context.Context) *promql.Result { return &promql.Result{Value: f.result} }
+func (f fixed) Exec(context.Context) *promql.Result {
+	if f.result == nil {
+		panic("no result")
+	}
+	return &promql.Result{Value: f.result}
+}
 
 func (fixed) Stats() *stats.Statistics { return nil }
 
@@ -81,9 +89,9 @@ func TestStream(t *testing.T) {
 	const series, points = 50, 20_000
 	closed := 0
 	o, _ := options(t, script)
-	o.Engine = fixed{result: large(series, points), closed: &closed}
-	h := promapi.New(o)
-	ask := func(s *sink) uint64 {
+	ask := func(s *sink, result promql.Matrix) uint64 {
+		o.Engine = fixed{result: result, closed: &closed}
+		h := promapi.New(o)
 		closed = 0
 		s.header = http.Header{}
 		s.before = func() { require.Zero(t, closed, "the query was closed before its result was sent") }
@@ -96,15 +104,18 @@ func TestStream(t *testing.T) {
 		return after.TotalAlloc - before.TotalAlloc
 	}
 	var whole sink
-	used := ask(&whole)
+	used := ask(&whole, large(series, points))
 	require.Greater(t, whole.bytes, 25*series*points)
 	require.Less(t, whole.largest, 70<<10)
 	require.Less(t, used, uint64(1<<20), "%d bytes were allocated for an answer of %d", used, whole.bytes)
 	require.Empty(t, whole.header.Get("Content-Length"))
 
 	gone := sink{enough: 200 << 10}
-	ask(&gone)
+	// To encode a histogram that isn't there would panic.
+	trap := promql.Series{Histograms: []promql.HPoint{{}}}
+	require.NotPanics(t, func() { ask(&gone, append(large(1, points), trap)) })
 	require.Less(t, gone.writes, 6)
+	require.Panics(t, func() { ask(&sink{}, append(large(1, points), trap)) })
 }
 
 // TestShort: an answer that fits goes out at once, with its length.
@@ -115,4 +126,30 @@ func TestShort(t *testing.T) {
 	w := get(promapi.New(o), "/api/v1/query?query=x")
 	require.Equal(t, w.Header().Get("Content-Length"), w.Result().Header.Get("Content-Length"))
 	require.Equal(t, int64(w.Body.Len()), w.Result().ContentLength)
+}
+
+// TestPanic: a query is closed even if the engine panics.
+func TestPanic(t *testing.T) {
+	closed := 0
+	o, _ := options(t, script)
+	o.Engine = fixed{closed: &closed}
+	h := promapi.New(o)
+	require.Panics(t, func() { get(h, "/api/v1/query?query=x") })
+	require.Equal(t, 1, closed)
+}
+
+// TestConcurrent: answers don't share memory.
+func TestConcurrent(t *testing.T) {
+	o, _ := options(t, script)
+	h := handler(o)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 50 {
+				want := fmt.Sprintf(`{"status":"success","data":{"resultType":"scalar","result":[1,"%d"]}}`, i)
+				assert.Equal(t, want, get(h, fmt.Sprintf("/api/v1/query?time=1&query=%d", i)).Body.String())
+			}
+		})
+	}
+	wg.Wait()
 }
