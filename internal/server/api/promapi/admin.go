@@ -66,7 +66,7 @@ func (a *API) snapshot(r *http.Request) answer {
 		}
 	}
 	var suffix [8]byte
-	rand.Read(suffix[:]) //nolint:errcheck // never fails, by its documentation
+	rand.Read(suffix[:]) // never fails
 	name := a.o.Now().UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(suffix[:])
 	dir := filepath.Join(a.o.Dir, "snapshots", name)
 	if err := os.MkdirAll(dir, 0o750); err != nil {

@@ -97,7 +97,7 @@ func (a *API) newest(ctx context.Context, sets [][]*labels.Matcher) (out []promq
 		return nil, err
 	}
 	slices.SortStableFunc(out, func(a, b promql.Sample) int {
-		return strings.Compare(a.Metric.Get(labels.MetricName), b.Metric.Get(labels.MetricName))
+		return strings.Compare(a.Metric.Get(model.MetricNameLabel), b.Metric.Get(model.MetricNameLabel))
 	})
 	return out, nil
 }
@@ -132,7 +132,7 @@ func expose(w http.ResponseWriter, format expfmt.Format, samples []promql.Sample
 	native := format.FormatType() != expfmt.TypeTextPlain && format.FormatType() != expfmt.TypeOpenMetrics
 	var family *dto.MetricFamily
 	for _, s := range samples {
-		name := s.Metric.Get(labels.MetricName)
+		name := s.Metric.Get(model.MetricNameLabel)
 		if name == "" || (s.H != nil && !native && !s.H.UsesCustomBuckets()) {
 			continue // neither can be said in this format
 		}
@@ -175,7 +175,7 @@ func exposed(s promql.Sample) *dto.Metric {
 	m := &dto.Metric{TimestampMs: new(s.T)}
 	instance := false
 	s.Metric.Range(func(l labels.Label) {
-		if l.Name == labels.MetricName || l.Value == "" {
+		if l.Name == model.MetricNameLabel || l.Value == "" {
 			return
 		}
 		instance = instance || l.Name == model.InstanceLabel

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/metadata"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/index"
@@ -143,7 +143,7 @@ func (a *API) tsdbStatus(r *http.Request) answer {
 			return fail(BadData, fmt.Errorf("limit must not exceed %d", most))
 		}
 	}
-	s, err := a.o.TSDB.Stats(labels.MetricName, limit)
+	s, err := a.o.TSDB.Stats(model.MetricNameLabel, limit)
 	if err != nil {
 		return fail(Internal, err)
 	}

@@ -44,8 +44,12 @@ func TestAdmin(t *testing.T) {
 	}
 	before := left()
 	for i, params := range [][]string{
-		{"match[]=gauge{job=\"a\"}"}, {"match[]=total", "start=300", "end=600"}, {"match[]=nothing"}, {"match[]={job=~\".*\"}", "end=-1"},
-		{"match[]=classic_sum", "match[]=classic_count"}, {"match[]=native", "start=1970-01-01T00:10:00Z"},
+		{"match[]=gauge{job=\"a\"}"},
+		{"match[]=total", "start=300", "end=600"},
+		{"match[]=nothing"},
+		{"match[]={job=~\".*\"}", "end=-1"},
+		{"match[]=classic_sum", "match[]=classic_count"},
+		{"match[]=native", "start=1970-01-01T00:10:00Z"},
 	} {
 		method := []string{http.MethodPost, http.MethodPut}[i%2]
 		got := b.same(t, ask{method: method, path: "/api/v1/admin/tsdb/delete_series", params: p(params...)})
@@ -150,8 +154,18 @@ func TestFederate(t *testing.T) {
 		"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;escaping=allow-utf-8",
 	} {
 		for _, params := range [][]string{
-			{}, {"match[]=now"}, {`match[]={__name__=~".+"}`}, {"match[]=now", "match[]=ended", "match[]=now{A=\"1\"}"}, {"match[]=native"}, {"match[]=custom"},
-			{"match[]=mixed"}, {`match[]={noname="1"}`}, {"match[]={"}, {"match[]=odd"}, {"match[]=nothing"}, {`match[]={"cpu.load"}`},
+			{},
+			{"match[]=now"},
+			{`match[]={__name__=~".+"}`},
+			{"match[]=now", "match[]=ended", "match[]=now{A=\"1\"}"},
+			{"match[]=native"},
+			{"match[]=custom"},
+			{"match[]=mixed"},
+			{`match[]={noname="1"}`},
+			{"match[]={"},
+			{"match[]=odd"},
+			{"match[]=nothing"},
+			{`match[]={"cpu.load"}`},
 		} {
 			if strings.Contains(accept, "protobuf") && slices.Contains(params, `match[]={__name__=~".+"}`) {
 				// They sort by name in no stable way, and so begin families anew. Of 12

@@ -9,6 +9,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -47,6 +48,7 @@ type bench struct {
 	theirs, ours string // URLs
 	client       *http.Client
 	parser       parser.Parser
+	rules        *rules.Manager              // both tell of its rules
 	stores       [2]*teststorage.TestStorage // theirs, ours: the same, unless the test changes it
 }
 
@@ -69,12 +71,23 @@ func newBench(t *testing.T, admin bool) *bench {
 	}
 	b.stores = stores
 	flags := map[string]string{"web.listen-address": "localhost:8080", "a<b>": "\"&\x01\u2028"}
-	b.theirs = theirServer(t, stores[0], ps, flags, admin)
-	b.ours = ourServer(t, stores[1], ps, flags, admin)
+	b.rules = rules.NewManager(&rules.ManagerOptions{
+		Context:      context.Background(),
+		QueryFunc:    rules.EngineQueryFunc(newEngine(t, ps, nil), stores[0]),
+		NotifyFunc:   func(context.Context, string, ...*rules.Alert) {},
+		AppendableV2: stores[0],
+		Queryable:    stores[0],
+		Logger:       slog.New(slog.DiscardHandler),
+		Registerer:   prometheus.NewRegistry(),
+		Parser:       ps,
+	})
+	b.theirs = theirServer(t, b, flags, admin)
+	b.ours = ourServer(t, b, flags, admin)
 	return b
 }
 
 func newEngine(t *testing.T, ps parser.Parser, f features.Collector) *promql.Engine {
+	t.Helper()
 	return promqltest.NewTestEngineWithOpts(t, promql.EngineOpts{
 		MaxSamples:               50_000,
 		Timeout:                  time.Minute,
@@ -84,6 +97,7 @@ func newEngine(t *testing.T, ps parser.Parser, f features.Collector) *promql.Eng
 		EnableNegativeOffset:     true,
 		EnablePerStepStats:       true,
 		EnableDelayedNameRemoval: true,
+		UseStartTimestamps:       true,
 		FeatureRegistry:          f,
 		Parser:                   ps,
 	})
@@ -96,14 +110,15 @@ func (l local) Stats(name string, limit int) (*tsdb.Stats, error) {
 	return l.Head().Stats(name, limit), nil
 }
 
-func (l local) WALReplayStatus() (tsdb.WALReplayStatus, error) { //nolint:govet // their interface
+func (l local) WALReplayStatus() (tsdb.WALReplayStatus, error) {
 	return tsdb.WALReplayStatus{}, nil
 }
 
 func (l local) BlockMetas() ([]tsdb.BlockMeta, error) { return l.DB.BlockMetas(), nil }
 
-func theirServer(t *testing.T, st *teststorage.TestStorage, ps parser.Parser, flags map[string]string, admin bool) string {
+func theirServer(t *testing.T, b *bench, flags map[string]string, admin bool) string {
 	t.Helper()
+	st, ps := b.stores[0], b.parser
 	log := slog.New(slog.DiscardHandler)
 	scraper, err := scrape.NewManager(nil, log, nil, st, nil, prometheus.NewRegistry())
 	require.NoError(t, err)
@@ -122,7 +137,7 @@ func theirServer(t *testing.T, st *teststorage.TestStorage, ps parser.Parser, fl
 		QueryEngine:         newEngine(t, ps, f),
 		LookbackDelta:       lookback,
 		ScrapeManager:       scraper,
-		RuleManager:         rules.NewManager(&rules.ManagerOptions{Context: ctx, Logger: log, Queryable: st, Registerer: prometheus.NewRegistry()}),
+		RuleManager:         b.rules,
 		Notifier:            notifier.NewManager(&notifier.Options{Registerer: prometheus.NewRegistry()}, model.UTF8Validation, log),
 		Version:             &web.PrometheusVersion{Version: promapi.PrometheusVersion, Revision: "<r>", GoVersion: "go1"},
 		NotificationsGetter: func() []notifications.Notification { return nil },
@@ -150,8 +165,9 @@ func theirServer(t *testing.T, st *teststorage.TestStorage, ps parser.Parser, fl
 	return external.String()
 }
 
-func ourServer(t *testing.T, st *teststorage.TestStorage, ps parser.Parser, flags map[string]string, admin bool) string {
+func ourServer(t *testing.T, b *bench, flags map[string]string, admin bool) string {
 	t.Helper()
+	st, ps := b.stores[1], b.parser
 	f := features.NewRegistry()
 	api := promapi.New(promapi.Options{
 		Storage:       st,
@@ -159,6 +175,7 @@ func ourServer(t *testing.T, st *teststorage.TestStorage, ps parser.Parser, flag
 		Engine:        newEngine(t, ps, f),
 		Parser:        ps,
 		TSDB:          emptyHead{promapi.DB{DB: st.DB, Gatherer: prometheus.NewRegistry()}},
+		Rules:         managed{b.rules},
 		Features:      f,
 		Flags:         flags,
 		Config:        (&config.Config{}).String(),
@@ -230,9 +247,7 @@ func (b *bench) send(t *testing.T, base string, q ask) reply {
 	if body != nil && q.body == nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	for k, v := range q.header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, q.header)
 	res, err := b.client.Do(req)
 	require.NoError(t, err)
 	defer res.Body.Close()

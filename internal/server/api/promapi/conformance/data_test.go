@@ -149,6 +149,13 @@ func series(body string) (head string, list []string) {
 	return head + rest[d.InputOffset()-1:], list
 }
 
+// between cuts out what stands between two texts.
+func between(s, before, after string) string {
+	_, s, _ = strings.Cut(s, before)
+	s, _, _ = strings.Cut(s, after)
+	return s
+}
+
 func sorted(list []string) []string {
 	slices.Sort(list)
 	return list

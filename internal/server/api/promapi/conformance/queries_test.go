@@ -77,7 +77,7 @@ func calls(f *parser.Function) (out []string) {
 					args[j] = v + []string{"[5m]", "[7m:45s]", "[150s] offset 30s"}[i%3]
 				case parser.ValueTypeScalar:
 					args[j] = []string{"0.5", "3", "-1", "scalar(one{job=\"a\"})"}[i%4]
-				case parser.ValueTypeString:
+				default: // a string
 					args[j] = `"job"`
 				}
 			}
