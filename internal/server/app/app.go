@@ -17,6 +17,7 @@ import (
 
 	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/internal/common/pprof"
+	"github.com/gometheus/gometheus/internal/common/systemd"
 	"github.com/gometheus/gometheus/internal/server/api"
 	"github.com/gometheus/gometheus/internal/server/config"
 	"github.com/gometheus/gometheus/internal/server/manager"
@@ -40,9 +41,11 @@ const (
 // bodyLimits bound a request body.
 var bodyLimits = common.BodyLimits{Wire: 8 << 20, Plain: 32 << 20}
 
-// Signals ask a running server for profiles.
+// Signals are what passes between a running server and its machine: requests for
+// profiles, and what systemd is told. The zero value is neither.
 type Signals struct {
 	CPU, Heap <-chan os.Signal
+	Systemd   systemd.Notifier
 }
 
 // Run serves until ctx ends, then stops in order: no new connections, requests
@@ -92,6 +95,12 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
 		}
+		return nil
+	})
+	group.Go(func() error {
+		signals.Systemd.Run(ctx, log, "listening on "+listener.Addr().String(), func(ctx context.Context) error {
+			return answers(ctx, server.Handler)
+		})
 		return nil
 	})
 	group.Go(func() error {
