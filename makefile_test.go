@@ -52,13 +52,13 @@ func newCheckout(t *testing.T, docker bool, env ...string) *checkout {
 		require.NoError(t, os.Symlink(found, filepath.Join(path, name)))
 	}
 	if docker {
-		require.NoError(t, os.WriteFile(filepath.Join(path, "docker"), []byte(fakeDocker), 0o700)) //nolint:gosec // it is run
+		require.NoError(t, os.WriteFile(filepath.Join(path, "docker"), []byte(fakeDocker), 0o700))
 	}
 	for _, name := range []string{"Makefile", "scripts/compose", "scripts/pprof", "scripts/check"} {
 		text, err := os.ReadFile(name)
 		require.NoError(t, err)
 		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(c.dir, name)), 0o750))
-		require.NoError(t, os.WriteFile(filepath.Join(c.dir, name), text, 0o700)) //nolint:gosec // scripts are run
+		require.NoError(t, os.WriteFile(filepath.Join(c.dir, name), text, 0o700))
 	}
 	c.log = filepath.Join(c.dir, "docker.log")
 	c.env = append([]string{"PATH=" + path, "DOCKER_LOG=" + c.log, "HOME=" + c.dir, "BROKEN="}, env...)

@@ -107,7 +107,7 @@ func TestInstallService(t *testing.T) {
 	}
 	root := t.TempDir()
 	for _, sub := range []string{"run/systemd/system", "etc"} {
-		require.NoError(t, os.MkdirAll(filepath.Join(root, sub), 0o755)) //nolint:gosec // as on a machine
+		require.NoError(t, os.MkdirAll(filepath.Join(root, sub), 0o755))
 	}
 	for _, file := range []string{"passwd", "group", "shadow", "gshadow"} {
 		require.NoError(t, os.WriteFile(filepath.Join(root, "etc", file), nil, 0o600))
@@ -170,9 +170,9 @@ func TestInstallRefuses(t *testing.T) {
 	// machine is another one, as uname tells it.
 	machine := func(system, machine string) []string {
 		dir := t.TempDir()
-		require.NoError(t, os.WriteFile(filepath.Join(dir, "uname"), //nolint:gosec // it is run
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "uname"),
 			[]byte("#!/bin/sh\ncase $1 in -s) echo "+system+" ;; -m) echo "+machine+" ;; esac\n"), 0o700))
-		return []string{"PATH=" + dir + ":" + os.Getenv("PATH")} //nolint:forbidigo // the tools of this machine
+		return []string{"PATH=" + dir + ":" + os.Getenv("PATH")}
 	}
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()

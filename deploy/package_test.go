@@ -28,7 +28,7 @@ import (
 // dist is what make release-dry built.
 func dist(t *testing.T) string {
 	t.Helper()
-	dir := os.Getenv("GOMETHEUS_DIST") //nolint:forbidigo // how make tells the tests
+	dir := os.Getenv("GOMETHEUS_DIST")
 	if dir == "" {
 		t.Skip("make package-test builds the packages and runs this")
 	}
@@ -165,7 +165,7 @@ func newScratch(t *testing.T) scratch {
 	}
 	root := t.TempDir()
 	for _, sub := range []string{"var/lib/dpkg/updates", "var/lib/dpkg/info", "etc", "var/lib"} {
-		require.NoError(t, os.MkdirAll(filepath.Join(root, sub), 0o755)) //nolint:gosec // as on a machine
+		require.NoError(t, os.MkdirAll(filepath.Join(root, sub), 0o755))
 	}
 	for _, file := range []string{"var/lib/dpkg/status", "etc/passwd", "etc/group", "etc/shadow", "etc/gshadow"} {
 		require.NoError(t, os.WriteFile(filepath.Join(root, file), nil, 0o600))
@@ -298,4 +298,24 @@ func TestInstallRelease(t *testing.T) {
 	out, err := install(t, nil, "--from", dir, "--prefix", prefix)
 	require.NoError(t, err, out)
 	require.Contains(t, command(t, nil, filepath.Join(prefix, "bin/gometheus-agent"), "--version"), "gometheus-agent ")
+}
+
+// TestReproducible builds the same commit again, in another folder, in another time
+// zone and with other rights for new files, and gets the same bytes.
+func TestReproducible(t *testing.T) {
+	dir := dist(t)
+	sums, err := os.ReadFile(filepath.Join(dir, "checksums.txt"))
+	require.NoError(t, err)
+	if command(t, nil, "git", "status", "--porcelain") != "" {
+		t.Skip("the checkout has changes that are not committed, so there is no telling what dist was built from")
+	}
+	clone := filepath.Join(t.TempDir(), "elsewhere")
+	command(t, nil, "git", "clone", "--quiet", "..", clone)
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", "umask 077 && exec scripts/release --snapshot")
+	cmd.Dir, cmd.Env = clone, append(os.Environ(), "TZ=Pacific/Auckland", "LC_ALL=C")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	again, err := os.ReadFile(filepath.Join(clone, "dist", "checksums.txt"))
+	require.NoError(t, err)
+	require.Equal(t, string(sums), string(again))
 }

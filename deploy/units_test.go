@@ -28,10 +28,10 @@ func analyze(t *testing.T, args ...string) (string, error) {
 func machine(t *testing.T, unit func(program string) string) string {
 	t.Helper()
 	root := t.TempDir()
-	require.NoError(t, os.MkdirAll(filepath.Join(root, "usr/bin"), 0o755))                //nolint:gosec // as on a machine
-	require.NoError(t, os.MkdirAll(filepath.Join(root, "usr/lib/systemd/system"), 0o755)) //nolint:gosec // as on a machine
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "usr/bin"), 0o755))
+	require.NoError(t, os.MkdirAll(filepath.Join(root, "usr/lib/systemd/system"), 0o755))
 	for _, program := range []string{"server", "agent"} {
-		require.NoError(t, os.WriteFile(filepath.Join(root, "usr/bin/gometheus-"+program), []byte("#!/bin/sh\n"), 0o755)) //nolint:gosec // it is a program
+		require.NoError(t, os.WriteFile(filepath.Join(root, "usr/bin/gometheus-"+program), []byte("#!/bin/sh\n"), 0o755))
 		text := unit(program)
 		require.NoError(t, os.WriteFile(filepath.Join(root, "usr/lib/systemd/system/gometheus-"+program+".service"), []byte(text), 0o600))
 	}

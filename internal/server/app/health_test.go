@@ -3,8 +3,6 @@ package app_test
 import (
 	"context"
 	"crypto/tls"
-	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/gometheus/gometheus/internal/server/app"
 	"github.com/gometheus/gometheus/internal/server/config"
@@ -46,7 +45,7 @@ func TestHealthcheck(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			server := httptest.NewUnstartedServer(c.handler)
-			server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			server.Config.ErrorLog = zap.NewStdLog(zap.NewNop())
 			if c.tls != nil {
 				server.TLS = c.tls
 				server.StartTLS()

@@ -30,7 +30,7 @@ type Manager struct {
 func Listen(t *testing.T) *Manager {
 	t.Helper()
 	// The path of a socket has 104 bytes at most, which t.TempDir may exceed.
-	dir, err := os.MkdirTemp("", "notify")
+	dir, err := os.MkdirTemp("", "notify") //nolint:usetesting // see above
 	require.NoError(t, err)
 	m := &Manager{t: t, socket: filepath.Join(dir, "socket")}
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: m.socket, Net: "unixgram"})
