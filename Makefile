@@ -26,10 +26,15 @@ COMMIT    ?= $(shell git rev-parse --verify --quiet HEAD 2>/dev/null)$(if $(shel
 DATE      ?= $(shell TZ=UTC0 git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
 LDFLAGS   := -X $(BUILDINFO).version=$(VERSION) -X $(BUILDINFO).commit=$(COMMIT) -X $(BUILDINFO).date=$(DATE)
 
-.PHONY: help run bin cross test test-deps test-race crash bench fuzz lint lint-deps vuln fmt clean
+.PHONY: help run bin cross test test-deps test-race crash bench fuzz lint lint-deps vuln fmt clean \
+	release-dry package-test container-test \
+	build up down logs logsf vet-server test-server test-race-server vet-agent test-agent test-race-agent \
+	pprof-cpu-server pprof-mem-server pprof-cpu-agent pprof-mem-agent
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ On this machine, without Docker
 
 run: bin ## build both programs and run them together; Ctrl-C stops them
 	@exec scripts/run
@@ -80,5 +85,69 @@ vuln: ## look for known vulnerabilities in what is used (needs the internet)
 fmt: ## format the code
 	$(TOOL) golangci-lint fmt
 
-clean: ## remove what the build and the benchmarks left
-	rm -rf bin .bench
+clean: ## remove what builds and benchmarks left
+	rm -rf bin .bench dist .release-tools
+
+##@ Packages
+
+release-dry: ## build archives, .deb, .rpm, SBOMs and checksums into dist/, and publish nothing (first time: minutes)
+	@scripts/release --snapshot
+
+package-test: test-deps release-dry ## check what release-dry built: contents, units, installed on a scratch root, running, the same bytes twice
+	GOMETHEUS_DIST=$(CURDIR)/dist $(GO) test -count=1 -timeout=1h $(TESTFLAGS) ./deploy/...
+
+container-test: ## check docker-compose.yml and the Dockerfiles with the parsers of Docker; needs none
+	cd tools/containers && $(GO) test -count=1 $(TESTFLAGS) ./...
+
+##@ In containers; these need Docker with Compose
+
+# docker compose with what --version shall say.
+COMPOSE = @TARGET=$@ VERSION='$(VERSION)' COMMIT='$(COMMIT)' DATE='$(DATE)' scripts/compose
+# go vet or go test of a program in its container.
+CHECK = $(COMPOSE) --profile dev run --rm --build -e TESTFLAGS='$(TESTFLAGS)'
+
+build: ## build the images of server and agent (the programs themselves: make bin)
+	$(COMPOSE) build server agent
+
+up: ## start PostgreSQL, server and agent and wait until they are healthy (without Docker: make run)
+	$(COMPOSE) up --detach --wait
+	@echo "http://localhost:$${PORT:-$$(sed -n 's/^PORT=//p' .env 2>/dev/null | grep . || echo 8080)}/ shows what arrives; make down stops all" >&2
+
+down: ## stop and remove the containers; the volumes with the data stay
+	$(COMPOSE) down
+
+logs: ## show the containers' logs
+	$(COMPOSE) logs
+
+logsf: ## show them and follow
+	$(COMPOSE) logs --follow
+
+vet-server: ## go vet of the server and what it uses, in its container
+	$(CHECK) server-dev scripts/check vet server
+
+test-server: ## go test of the server and what it uses, in its container (of everything, here: make test)
+	$(CHECK) server-dev scripts/check test server
+
+test-race-server: ## go test -race of the same (of everything, here: make test-race)
+	$(CHECK) server-dev scripts/check test-race server
+
+vet-agent: ## go vet of the agent and what it uses, in its container
+	$(CHECK) agent-dev scripts/check vet agent
+
+test-agent: ## go test of the agent and what it uses, in its container
+	$(CHECK) agent-dev scripts/check test agent
+
+test-race-agent: ## go test -race of the same
+	$(CHECK) agent-dev scripts/check test-race agent
+
+pprof-cpu-server: ## let the running server write a CPU profile (30 s), and bring it to profiles/
+	@scripts/pprof cpu server
+
+pprof-mem-server: ## let it write a heap profile, and bring that
+	@scripts/pprof mem server
+
+pprof-cpu-agent: ## the same of the running agent: CPU
+	@scripts/pprof cpu agent
+
+pprof-mem-agent: ## and heap
+	@scripts/pprof mem agent

@@ -12,6 +12,7 @@ import (
 	"github.com/gometheus/gometheus/internal/agent/config"
 	"github.com/gometheus/gometheus/internal/common/logger"
 	"github.com/gometheus/gometheus/internal/common/process"
+	"github.com/gometheus/gometheus/internal/common/systemd"
 )
 
 func main() {
@@ -23,6 +24,10 @@ func run(args []string) int {
 	if err != nil {
 		return process.BadSettings(err, os.Stderr)
 	}
+	if cfg.Command == config.Healthcheck {
+		text, err := app.Healthcheck(cfg)
+		return process.Health(text, err, os.Stdout)
+	}
 	log, err := logger.New(cfg.LogLevel, os.Stderr)
 	if err != nil {
 		return process.BadSettings(err, os.Stderr)
@@ -33,6 +38,6 @@ func run(args []string) int {
 	signal.Notify(stops, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
 	cpu, mem := profileSignals()
 	return process.Run(log, stops, func(ctx context.Context) error {
-		return app.Run(ctx, cfg, log, app.Options{CPUProfile: cpu, MemProfile: mem})
+		return app.Run(ctx, cfg, log, app.Options{CPUProfile: cpu, MemProfile: mem, Systemd: systemd.New(os.LookupEnv, os.Getpid())})
 	})
 }

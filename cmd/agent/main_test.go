@@ -20,6 +20,7 @@ import (
 
 	"github.com/gometheus/gometheus/internal/common/process"
 	"github.com/gometheus/gometheus/internal/common/process/processtest"
+	"github.com/gometheus/gometheus/internal/common/systemd/systemdtest"
 )
 
 func TestMain(m *testing.M) { os.Exit(processtest.Main(m, run)) }
@@ -100,6 +101,51 @@ func TestSpoolSurvivesKill(t *testing.T) {
 	for i, key := range keys {
 		assert.Equal(t, fmt.Sprintf(`%s/%d"`, producer, i+1), key)
 	}
+}
+
+// TestHealthcheck: the agent is well while it runs, server or not.
+func TestHealthcheck(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "health")
+	check := func() *processtest.Process {
+		p := processtest.Start(t, "healthcheck", "--health-file", file)
+		p.Code()
+		return p
+	}
+	p := check()
+	assert.Equal(t, process.Failed, p.Code())
+	assert.Contains(t, p.Out.String(), "unhealthy: "+file+" is not there")
+
+	agent := processtest.Start(t, "-a", "127.0.0.1:1", "--health-file", file)
+	require.Eventually(t, func() bool { _, err := os.Stat(file); return err == nil }, 10*time.Second, time.Millisecond)
+	p = check()
+	assert.Zero(t, p.Code())
+	assert.Contains(t, p.Out.String(), "healthy: collecting")
+	agent.Signal(syscall.SIGTERM)
+	agent.Signal(syscall.SIGTERM)
+	agent.Code()
+
+	p = processtest.Start(t, "healthcheck")
+	assert.Equal(t, process.Failed, p.Code())
+	assert.Contains(t, p.Out.String(), "HEALTH_FILE is not set")
+}
+
+// TestSystemd: ready when its loops run, alive while they go on though the server
+// is away, stopping at once.
+func TestSystemd(t *testing.T) {
+	m := systemdtest.Listen(t)
+	for _, v := range m.Env("WATCHDOG_USEC=100000") {
+		name, value, _ := strings.Cut(v, "=")
+		t.Setenv(name, value)
+	}
+	p := processtest.Start(t, "-a", "127.0.0.1:1")
+	m.Await("READY=1\nSTATUS=sending to http://127.0.0.1:1")
+	p.Logs("the server takes no batches")
+	m.Await("WATCHDOG=1")
+	m.Await("WATCHDOG=1")
+	p.Signal(syscall.SIGTERM)
+	m.Await("STOPPING=1")
+	p.Signal(syscall.SIGTERM)
+	p.Code()
 }
 
 func TestSecondSignalStopsAtOnce(t *testing.T) {

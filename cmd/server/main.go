@@ -13,6 +13,7 @@ import (
 	"github.com/gometheus/gometheus/internal/common/buildinfo"
 	"github.com/gometheus/gometheus/internal/common/logger"
 	"github.com/gometheus/gometheus/internal/common/process"
+	"github.com/gometheus/gometheus/internal/common/systemd"
 	"github.com/gometheus/gometheus/internal/server/app"
 	"github.com/gometheus/gometheus/internal/server/config"
 )
@@ -26,6 +27,10 @@ func run(args []string) int {
 	if err != nil {
 		return process.BadSettings(err, os.Stderr)
 	}
+	if cfg.Command == config.Healthcheck {
+		text, err := app.Healthcheck(context.Background(), cfg)
+		return process.Health(text, err, os.Stdout)
+	}
 	log, err := logger.New(cfg.LogLevel, os.Stderr)
 	if err != nil {
 		return process.BadSettings(err, os.Stderr)
@@ -36,8 +41,9 @@ func run(args []string) int {
 
 	stops := make(chan os.Signal, 2)
 	signal.Notify(stops, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
-	profiles := profileSignals()
+	signals := profileSignals()
+	signals.Systemd = systemd.New(os.LookupEnv, os.Getpid())
 	return process.Run(log, stops, func(ctx context.Context) error {
-		return app.Run(ctx, cfg, log, profiles)
+		return app.Run(ctx, cfg, log, signals)
 	})
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/gometheus/gometheus/internal/common/process"
 	"github.com/gometheus/gometheus/internal/common/process/processtest"
+	"github.com/gometheus/gometheus/internal/common/systemd/systemdtest"
 )
 
 func TestMain(m *testing.M) { os.Exit(processtest.Main(m, run)) }
@@ -69,6 +70,40 @@ func TestServesUntilStopped(t *testing.T) {
 		assert.Zero(t, p.Code(), "%s", &p.Err)
 		p.Logs("stopped")
 	}
+}
+
+func TestHealthcheck(t *testing.T) {
+	server := processtest.Start(t, "-a", "127.0.0.1:0", "--history-path", t.TempDir(), "-f", "")
+	at := address(server)
+	p := processtest.Start(t, "healthcheck", "-a", at)
+	assert.Zero(t, p.Code())
+	assert.Equal(t, "healthy: OK\n", p.Out.String())
+	_, port, err := net.SplitHostPort(at)
+	require.NoError(t, err)
+	p = processtest.Start(t, "healthcheck", "-a", "0.0.0.0:"+port)
+	assert.Zero(t, p.Code(), "every address of the machine is asked for at one: %s", &p.Out)
+
+	server.Signal(syscall.SIGTERM)
+	assert.Zero(t, server.Code())
+	p = processtest.Start(t, "healthcheck", "-a", at)
+	assert.Equal(t, process.Failed, p.Code())
+	assert.Regexp(t, "^unhealthy: ask the server: .*connection refused\n$", p.Out.String())
+}
+
+// TestSystemd: ready when it listens, alive while it answers, stopping at once.
+func TestSystemd(t *testing.T) {
+	m := systemdtest.Listen(t)
+	for _, v := range m.Env("WATCHDOG_USEC=100000") {
+		name, value, _ := strings.Cut(v, "=")
+		t.Setenv(name, value)
+	}
+	p := processtest.Start(t, "-a", "127.0.0.1:0", "--history-path", t.TempDir(), "-f", "")
+	m.Await("READY=1\nSTATUS=listening on " + address(p))
+	m.Await("WATCHDOG=1")
+	m.Await("WATCHDOG=1")
+	p.Signal(syscall.SIGTERM)
+	m.Await("STOPPING=1")
+	assert.Zero(t, p.Code())
 }
 
 // TestSecondSignalStopsAtOnce: the first one waits for a request whose body does

@@ -52,9 +52,11 @@ import (
 	"github.com/gometheus/gometheus/internal/agent/config"
 	"github.com/gometheus/gometheus/internal/agent/spool"
 	"github.com/gometheus/gometheus/internal/common/buildinfo"
+	"github.com/gometheus/gometheus/internal/common/health"
 	"github.com/gometheus/gometheus/internal/common/logger"
 	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/internal/common/pprof"
+	"github.com/gometheus/gometheus/internal/common/systemd"
 	"github.com/gometheus/gometheus/pkg/client"
 	"github.com/gometheus/gometheus/pkg/request"
 )
@@ -75,6 +77,8 @@ type Options struct {
 	// CPUProfile and MemProfile ask for a profile with each value. nil never
 	// does.
 	CPUProfile, MemProfile <-chan os.Signal
+	// Systemd is told that the agent is ready, lives and stops.
+	Systemd systemd.Notifier
 	// Collectors are polled instead of those of this machine.
 	Collectors []collector.Collector
 	// Transport is used instead of the client's own.
@@ -103,6 +107,7 @@ type agent struct {
 	client    *client.Client
 	skew      skew
 	stats     stats
+	alive     health.Monitor
 
 	// inHand is what is encoded and not yet in the outbox. It belongs to the report
 	// loop, and to Run after that has ended.
@@ -135,11 +140,17 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, o Options) err
 	defer stop()
 
 	var loops, senders, profiles sync.WaitGroup
+	// The loops are known before anybody looks at them.
+	polling, reporting := a.alive.Loop("poll"), a.alive.Loop("report")
 	polled := make(chan struct{})
-	loops.Go(func() { a.poll(ctx, polled) })
-	loops.Go(func() { a.report(ctx, polled) })
+	loops.Go(func() { a.poll(ctx, polling, polled) })
+	loops.Go(func() { a.report(ctx, reporting, polled) })
 	senders.Go(func() { a.send(ctx, hard) })
 	profiles.Go(func() { a.profile(ctx, o) })
+	profiles.Go(func() { a.tellHealth(ctx) })
+	profiles.Go(func() {
+		o.Systemd.Run(ctx, log, "sending to "+logger.RedactDSN(cfg.ServerURL()), func(context.Context) error { return a.alive.Check() })
+	})
 
 	<-ctx.Done()
 	timeout := cmp.Or(o.ShutdownTimeout, defaultShutdown)

@@ -6,13 +6,16 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/gometheus/gometheus/internal/common/health"
 	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/pkg/generator"
 )
 
 // poll collects every PollInterval, at once for the first time, and closes
 // polled when the first samples are in the buffer.
-func (a *agent) poll(ctx context.Context, polled chan<- struct{}) {
+func (a *agent) poll(ctx context.Context, alive *health.Loop, polled chan<- struct{}) {
+	defer alive.End()
+	alive.Within(patience)
 	// Else a clock that is far off would cost the first batch. Who doesn't answer
 	// quickly is asked no more.
 	asking, cancel := context.WithTimeout(ctx, time.Second)
@@ -20,6 +23,7 @@ func (a *agent) poll(ctx context.Context, polled chan<- struct{}) {
 	cancel()
 	first := true
 	for range generator.Ticks(ctx, a.cfg.PollInterval, true) {
+		alive.Within(a.cfg.PollInterval + patience)
 		a.add(a.group.Collect(ctx))
 		if first {
 			close(polled)

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/gometheus/gometheus/internal/common/health"
 	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/pkg/client"
 	"github.com/gometheus/gometheus/pkg/generator"
@@ -16,14 +17,19 @@ import (
 )
 
 // report hands what the buffer holds over to the senders every ReportInterval.
-func (a *agent) report(ctx context.Context, polled <-chan struct{}) {
+func (a *agent) report(ctx context.Context, alive *health.Loop, polled <-chan struct{}) {
+	defer alive.End()
 	select {
 	case <-polled:
 	case <-ctx.Done():
 		return
 	}
 	for range generator.Ticks(ctx, a.cfg.ReportInterval, true) {
-		if err := a.flush(ctx); err != nil {
+		// The outbox waits for the server when it is full, and the spool for its disk.
+		alive.Waits()
+		err := a.flush(ctx)
+		alive.Within(a.cfg.ReportInterval + patience)
+		if err != nil {
 			return // ctx has ended; lastFlush goes on from here
 		}
 	}

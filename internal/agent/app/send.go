@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gometheus/gometheus/internal/agent/config"
+	"github.com/gometheus/gometheus/internal/common/health"
 	"github.com/gometheus/gometheus/pkg/client"
 	"github.com/gometheus/gometheus/pkg/retry"
 	"github.com/gometheus/gometheus/pkg/semaphore"
@@ -48,16 +49,18 @@ func (a *agent) send(soft, hard context.Context) {
 // deliver settles one lease.
 func (a *agent) deliver(soft, hard context.Context, l lease) {
 	s := l.Batch()
+	alive := a.alive.Loop("the delivery of a batch")
+	defer alive.End()
 	ctx, cancel := context.WithDeadlineCause(hard, s.at.Add(a.maxAge), errExpired)
 	defer cancel()
 
 	// The end of soft cuts a pause short but no request under way: its answer may
 	// be the one that counts. From then on there isn't the time for long pauses.
-	res, err := a.try(soft, ctx, s, retry.Policy{
+	res, err := a.try(soft, ctx, alive, s, retry.Policy{
 		Initial: 500 * time.Millisecond, Max: 15 * time.Second, Multiplier: 2, Jitter: 0.5,
 	})
 	if undecided(err) && soft.Err() != nil {
-		res, err = a.try(ctx, ctx, s, retry.Policy{
+		res, err = a.try(ctx, ctx, alive, s, retry.Policy{
 			Initial: 100 * time.Millisecond, Max: time.Second, Multiplier: 2, Jitter: 0.5,
 		})
 	}
@@ -88,15 +91,17 @@ func undecided(err error) bool {
 
 // try sends the batch until it is decided. The end of pause ends a pause between
 // tries, that of ctx a request under way; either is the end of trying.
-func (a *agent) try(pause, ctx context.Context, s sealed, p retry.Policy) (client.Result, error) {
+func (a *agent) try(pause, ctx context.Context, alive *health.Loop, s sealed, p retry.Policy) (client.Result, error) {
 	var res client.Result
 	err := retry.Do(pause, p, func(context.Context) error {
 		if ctx.Err() != nil { // meanwhile
 			return retry.Permanent(context.Cause(ctx))
 		}
 		began := a.stats.now()
+		alive.Within(patience) // the client's own timeout is shorter
 		var err error
 		res, err = a.client.Try(ctx, s.Batch)
+		alive.Waits()
 		// What the end of ctx has cut short is no news of the server.
 		if undecided(err) && ctx.Err() == nil {
 			a.failed(err, began)

@@ -41,6 +41,16 @@ func (c *condition) leave() (since time.Duration, n int) {
 	return since, n
 }
 
+// lasts tells whether there is trouble now, and since when.
+func (c *condition) lasts() (since time.Duration, yes bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n == 0 {
+		return 0, false
+	}
+	return time.Since(c.since), true
+}
+
 // stats counts what became of the batches.
 type stats struct {
 	sent     tally // accepted, replayed ones included

@@ -12,6 +12,9 @@ import (
 	"github.com/gometheus/gometheus/pkg/signature"
 )
 
+// Healthcheck is the command that looks whether a running agent works.
+const Healthcheck = "healthcheck"
+
 // MaxRateLimit is the largest RATE_LIMIT. The server remembers the last 1,024
 // batches of a producer, so no more of them may be on their way.
 const MaxRateLimit = 1024
@@ -22,6 +25,7 @@ const LongestAge = 7 * 24 * time.Hour
 
 // Config is how the agent runs.
 type Config struct {
+	Command            string        // Healthcheck, or empty: collect and send
 	Address            string        // of the server: host:port, or an http or https URL; see ServerURL
 	LogLevel           string        // debug, info, warn or error
 	PollInterval       time.Duration // between collections
@@ -32,6 +36,7 @@ type Config struct {
 	SpoolDir           string        // of the queue on disk; empty: memory only
 	SpoolMaxSize       int64         // of its files, in bytes
 	SpoolMaxAge        time.Duration // of a batch
+	HealthFile         string        // written while the agent works; empty: none
 	CPUProfileFile     string
 	CPUProfileDuration time.Duration
 	MemProfileFile     string
@@ -60,6 +65,8 @@ type settings struct {
 	LogLevel config.Var[string]            `group:"General" flag:"log-level" short:"l" env:"LOG_LEVEL" help:"The least level that is logged."`
 	Labels   config.Var[map[string]string] `group:"General" flag:"labels" env:"LABELS" default:"instance=<hostname>" help:"Labels on every metric, instead of the default. A value with a comma stands in double quotes."`
 
+	HealthFile config.Var[string] `group:"General" flag:"health-file" env:"HEALTH_FILE" help:"A file that is written every 5 s while the agent's loops go on, for the command healthcheck; empty: none."`
+
 	PollInterval   config.Var[time.Duration] `group:"Sending" flag:"poll-interval" short:"p" env:"POLL_INTERVAL" help:"How often metrics are collected."`
 	ReportInterval config.Var[time.Duration] `group:"Sending" flag:"report-interval" short:"r" env:"REPORT_INTERVAL" help:"How often metrics are sent."`
 	BatchSize      config.Var[int]           `group:"Sending" flag:"batch-size" short:"b" env:"BATCH_SIZE" help:"How many metrics a request has at most."`
@@ -84,6 +91,7 @@ func defaults() *settings {
 		Address:        config.Server("localhost:8080"),
 		LogLevel:       config.Level("info"),
 		Labels:         config.Labels(hostLabel()),
+		HealthFile:     config.PathOrEmpty(""),
 		PollInterval:   config.Seconds(2*time.Second, time.Millisecond, longest),
 		ReportInterval: config.Seconds(10*time.Second, time.Millisecond, longest),
 		BatchSize:      config.Int(200, 1, 100_000),
@@ -124,6 +132,7 @@ func (s *settings) config() Config {
 		SpoolDir:           s.SpoolDir.Value(),
 		SpoolMaxSize:       s.SpoolMaxSize.Value(),
 		SpoolMaxAge:        s.SpoolMaxAge.Value(),
+		HealthFile:         s.HealthFile.Value(),
 		CPUProfileFile:     s.CPUProfileFile.Value(),
 		CPUProfileDuration: s.CPUProfileDuration.Value(),
 		MemProfileFile:     s.MemProfileFile.Value(),
@@ -145,7 +154,12 @@ func Parse(args []string, lookup func(string) (string, bool), out io.Writer) (Co
 	program := config.Program{
 		Name:  "gometheus-agent",
 		About: "Collects metrics of this machine and pushes them to a gometheus server.",
+		Commands: []config.Command{{
+			Name:  Healthcheck,
+			About: "Look at the HEALTH_FILE of a running agent, and exit with 0 if its loops go on, else with 1 and the reason. For containers and scripts.",
+		}},
 	}
+	command, args := program.CutCommand(args)
 	if err := config.Parse(program, s, args, lookup, out); err != nil {
 		return Config{}, err
 	}
@@ -159,5 +173,6 @@ func Parse(args []string, lookup func(string) (string, bool), out io.Writer) (Co
 	if err := s.AccessSettings.complete(&cfg); err != nil {
 		return Config{}, err
 	}
+	cfg.Command = command
 	return cfg, nil
 }

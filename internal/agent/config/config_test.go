@@ -77,6 +77,7 @@ var settings = []setting{
 	{"address", "a", "ADDRESS", ":1", "https://h:2/x", "nowhere", nil, func(c config.Config) any { return c.Address }, ":1", "https://h:2/x"},
 	{"log-level", "l", "LOG_LEVEL", "warn", "debug", "loud", nil, func(c config.Config) any { return c.LogLevel }, "warn", "debug"},
 	{"labels", "", "LABELS", "a=1", "b=2,c=3", "a", map[string]string{}, func(c config.Config) any { return c.Labels }, map[string]string{"a": "1"}, map[string]string{"b": "2", "c": "3"}},
+	{"health-file", "", "HEALTH_FILE", "/run/a", "b", "", "", func(c config.Config) any { return c.HealthFile }, "/run/a", "b"},
 	{"poll-interval", "p", "POLL_INTERVAL", "0.001", "1m30s", "0", nil, func(c config.Config) any { return c.PollInterval }, time.Millisecond, 90 * time.Second},
 	{"report-interval", "r", "REPORT_INTERVAL", "5", "1500ms", "-1", nil, func(c config.Config) any { return c.ReportInterval }, 5 * time.Second, 1500 * time.Millisecond},
 	{"batch-size", "b", "BATCH_SIZE", "1", "100000", "100001", nil, func(c config.Config) any { return c.BatchSize }, 1, 100_000},
@@ -262,4 +263,16 @@ func FuzzParse(f *testing.F) {
 			require.NotContains(t, err.Error(), "hunter2")
 		}
 	})
+}
+
+func TestCommand(t *testing.T) {
+	c, err := parse(nil, config.Healthcheck, "--address", "here:1")
+	require.NoError(t, err)
+	require.Equal(t, config.Healthcheck, c.Command)
+	require.Equal(t, "here:1", c.Address)
+	c, err = parse(nil, "--address", "here:1")
+	require.NoError(t, err)
+	require.Empty(t, c.Command)
+	_, err = parse(nil, "--address", "here:1", config.Healthcheck)
+	require.ErrorContains(t, err, `argument "healthcheck"`, "it stands before the flags")
 }

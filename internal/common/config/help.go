@@ -20,11 +20,22 @@ func helpText(p Program, fields []*field) string {
 	}
 
 	var b strings.Builder
-	fmt.Fprintf(&b, "Usage: %s [flags]\n\n", p.Name)
+	command := ""
+	if len(p.Commands) > 0 {
+		command = " [command]"
+	}
+	fmt.Fprintf(&b, "Usage: %s%s [flags]\n\n", p.Name, command)
 	if p.About != "" {
 		fmt.Fprintf(&b, "%s\n\n", p.About)
 	}
 	b.WriteString(helpNotes)
+	for i, c := range p.Commands {
+		if i == 0 {
+			b.WriteString("\nCommands:\n")
+		}
+		fmt.Fprintf(&b, "  %s\n", c.Name)
+		wrap(&b, c.About)
+	}
 	group := ""
 	for i, f := range fields {
 		if i == 0 || f.Group != group {

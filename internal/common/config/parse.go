@@ -12,8 +12,26 @@ import (
 
 // Program is what --help and --version say about the program as a whole.
 type Program struct {
+	Name     string
+	About    string // a sentence
+	Commands []Command
+}
+
+// Command is a word before the flags that makes the program do something else
+// than its work.
+type Command struct {
 	Name  string
 	About string // a sentence
+}
+
+// CutCommand takes the command off args; without one it is empty.
+func (p Program) CutCommand(args []string) (command string, rest []string) {
+	for _, c := range p.Commands {
+		if len(args) > 0 && args[0] == c.Name {
+			return c.Name, args[1:]
+		}
+	}
+	return "", args
 }
 
 // Parse sets the fields of settings, a pointer to a struct of Var fields, from

@@ -47,6 +47,17 @@ func Run(log *zap.Logger, stops <-chan os.Signal, work func(ctx context.Context)
 	}
 }
 
+// Health says what a health check found, and is the exit code for it: 0 or 1, as
+// Docker wants it.
+func Health(text string, err error, w io.Writer) int {
+	if err != nil {
+		fmt.Fprintln(w, "unhealthy:", err)
+		return Failed
+	}
+	fmt.Fprintln(w, "healthy:", text)
+	return OK
+}
+
 // BadSettings is the exit code for an error of a config.Parse; it says the error,
 // in one line, unless help or version were asked for.
 func BadSettings(err error, w io.Writer) int {

@@ -53,3 +53,10 @@ func TestBadSettings(t *testing.T) {
 	require.Equal(t, process.Usage, process.BadSettings(errors.New("bad"), &out))
 	require.Equal(t, "bad\n", out.String())
 }
+
+func TestHealth(t *testing.T) {
+	var out bytes.Buffer
+	require.Equal(t, process.OK, process.Health("fine", nil, &out))
+	require.Equal(t, process.Failed, process.Health("", errors.New("bad"), &out))
+	require.Equal(t, "healthy: fine\nunhealthy: bad\n", out.String())
+}

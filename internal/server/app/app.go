@@ -18,6 +18,7 @@ import (
 
 	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/internal/common/pprof"
+	"github.com/gometheus/gometheus/internal/common/systemd"
 	"github.com/gometheus/gometheus/internal/server/api"
 	"github.com/gometheus/gometheus/internal/server/config"
 	"github.com/gometheus/gometheus/internal/server/manager"
@@ -38,9 +39,11 @@ const (
 	maxHeaderBytes  = 64 << 10
 )
 
-// Signals ask a running server for profiles.
+// Signals are what passes between a running server and its machine: requests for
+// profiles, and what systemd is told. The zero value is neither.
 type Signals struct {
 	CPU, Heap <-chan os.Signal
+	Systemd   systemd.Notifier
 }
 
 // Run serves until ctx ends, then stops in order: no new connections, requests
@@ -77,8 +80,9 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 	}
 	var inFlight sync.WaitGroup
 	routes := routes(cfg, store, past, tell, &stopping, log)
+	inner := router.Inner(routes)
 	server := &http.Server{
-		Handler:           router.Inner(routes),
+		Handler:           inner,
 		ReadHeaderTimeout: cfg.Limits.HeaderTime,
 		ReadTimeout:       cfg.Limits.RequestTime,
 		WriteTimeout:      cfg.Limits.RequestTime + answerTime, // from the end of the request's header
@@ -102,6 +106,12 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 	group.Go(func() error {
 		outer := func(h http.Handler) http.Handler { return counted(&inFlight, router.Outer(routes)(h)) }
 		return serve(server, listener, cfg, outer, log)
+	})
+	group.Go(func() error {
+		signals.Systemd.Run(ctx, log, "listening on "+listener.Addr().String(), func(ctx context.Context) error {
+			return answers(ctx, inner)
+		})
+		return nil
 	})
 	group.Go(func() error {
 		<-ctx.Done()

@@ -13,8 +13,12 @@ import (
 	"github.com/gometheus/gometheus/pkg/signature"
 )
 
+// Healthcheck is the command that asks a running server whether it works.
+const Healthcheck = "healthcheck"
+
 // Config is how the server runs.
 type Config struct {
+	Command                string        // Healthcheck, or empty: serve
 	Address                string        // host:port to listen on
 	LogLevel               string        // debug, info, warn or error
 	StoreInterval          time.Duration // between snapshots; 0: sync before every answer
@@ -175,7 +179,12 @@ func Parse(args []string, lookup func(string) (string, bool), out io.Writer) (Co
 	program := config.Program{
 		Name:  "gometheus-server",
 		About: "Takes the metrics that agents push, keeps them, and answers questions.",
+		Commands: []config.Command{{
+			Name:  Healthcheck,
+			About: "Ask the server that listens on ADDRESS for /ping, and exit with 0 if it is well, else with 1 and the reason. For containers and scripts.",
+		}},
 	}
+	command, args := program.CutCommand(args)
 	if err := config.Parse(program, s, args, lookup, out); err != nil {
 		return Config{}, err
 	}
@@ -189,5 +198,6 @@ func Parse(args []string, lookup func(string) (string, bool), out io.Writer) (Co
 			Reason: "there is no KEY to sign with", Allowed: "a KEY, or hash",
 		}
 	}
+	c.Command = command
 	return c, nil
 }

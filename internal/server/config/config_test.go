@@ -278,3 +278,15 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestCommand(t *testing.T) {
+	c, err := parse(nil, config.Healthcheck, "--address", "here:1")
+	require.NoError(t, err)
+	require.Equal(t, config.Healthcheck, c.Command)
+	require.Equal(t, "here:1", c.Address)
+	c, err = parse(nil, "--address", "here:1")
+	require.NoError(t, err)
+	require.Empty(t, c.Command)
+	_, err = parse(nil, "--address", "here:1", config.Healthcheck)
+	require.ErrorContains(t, err, `argument "healthcheck"`, "it stands before the flags")
+}
