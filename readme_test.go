@@ -9,66 +9,40 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	agent "github.com/gometheus/gometheus/internal/agent/config"
-	"github.com/gometheus/gometheus/internal/common/config"
-	server "github.com/gometheus/gometheus/internal/server/config"
 )
 
-func readme(t *testing.T) string {
+// readmes are the languages of the README.
+var readmes = []string{"README.md", "README.ru.md"}
+
+func read(t *testing.T, file string) string {
 	t.Helper()
-	data, err := os.ReadFile("README.md")
+	data, err := os.ReadFile(file)
 	require.NoError(t, err)
 	return string(data)
 }
 
-// section is the text under a heading up to the next one of its level.
+// section is the text under a heading up to the next one of its level or above.
 func section(t *testing.T, text, heading string) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(text, "\n"+heading+"\n")
 	require.True(t, ok, "no section %q", heading)
-	level := heading[:strings.Index(heading, " ")+1]
-	body, _, _ := strings.Cut(rest, "\n"+level)
-	return body
-}
-
-// TestSettingsTables: the README's tables have exactly the settings of the
-// programs, with their flags, variables and defaults.
-func TestSettingsTables(t *testing.T) {
-	for heading, settings := range map[string][]config.Setting{
-		"### Server": server.Settings(),
-		"### Agent":  agent.Settings(),
-	} {
-		var got, want []string
-		for line := range strings.SplitSeq(section(t, readme(t), heading), "\n") {
-			if cells := strings.Split(line, "|"); strings.HasPrefix(line, "| `-") {
-				got = append(got, strings.Join(cells[1:4], "|"))
-			}
-		}
-		for _, s := range settings {
-			flag := " `--" + s.Flag + "` "
-			if s.Short != "" {
-				flag = " `-" + s.Short + "`," + flag
-			}
-			def := " "
-			if s.Default != "" {
-				def = " `" + s.Default + "` "
-			}
-			want = append(want, flag+"| `"+s.Env+"` |"+def)
-		}
-		require.ElementsMatch(t, want, got, heading)
+	level := strings.Index(heading, " ")
+	if next := regexp.MustCompile(`(?m)^#{2,` + strconv.Itoa(level) + `} `).FindStringIndex(rest); next != nil {
+		rest = rest[:next[0]]
 	}
+	return rest
 }
 
 // TestLayout: every folder that the README names exists and holds Go code.
 func TestLayout(t *testing.T) {
-	folders := regexp.MustCompile("(?m)^\\| (`[^|]+) \\|").FindAllStringSubmatch(section(t, readme(t), "## Layout"), -1)
+	folders := regexp.MustCompile("(?m)^\\| (`[^|]+) \\|").FindAllStringSubmatch(section(t, read(t, "README.md"), "## Layout"), -1)
 	require.NotEmpty(t, folders)
 	for _, match := range folders {
 		for _, name := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(match[1], -1) {
@@ -82,35 +56,60 @@ func TestLayout(t *testing.T) {
 	}
 }
 
-// TestExamples runs the README's console examples, in order, against a server
-// and compares what they print.
+// withExamples are the files whose console examples are run.
+var withExamples = append([]string{"docs/push-api.md", "docs/history.md"}, readmes...)
+
+// TestExamples runs the console examples of each file, in order, against a server
+// of its own, and compares what they print.
 func TestExamples(t *testing.T) {
-	address := startServer(t)
-	timestamps := regexp.MustCompile(`"timestamp":\d+`)
-	blocks := regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(readme(t), -1)
-	require.NotEmpty(t, blocks)
-	for _, block := range blocks {
-		for _, example := range strings.Split("\n"+block[1], "\n$ ")[1:] {
-			command, want, _ := strings.Cut(strings.TrimSuffix(example, "\n"), "\n")
-			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-			cmd := exec.CommandContext(ctx, "bash", "-c", strings.ReplaceAll(command, "localhost:8080", address))
-			cmd.Env = append(os.Environ(), "no_proxy=*")
-			out, _ := cmd.Output() // grep finds nothing where nothing is shown
-			cancel()
-			got := strings.TrimSuffix(strings.ReplaceAll(string(out), "\r", ""), "\n")
-			require.Equal(t, timestamps.ReplaceAllString(want, `"timestamp":0`), timestamps.ReplaceAllString(got, `"timestamp":0`), command)
-		}
+	binary := build(t, "server")
+	for _, file := range withExamples {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			address := startBinary(t, binary)
+			blocks := regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(read(t, file), -1)
+			require.NotEmpty(t, blocks)
+			for _, block := range blocks {
+				for _, example := range strings.Split("\n"+block[1], "\n$ ")[1:] {
+					command, want, _ := strings.Cut(strings.TrimSuffix(example, "\n"), "\n")
+					ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+					cmd := exec.CommandContext(ctx, "bash", "-c", strings.ReplaceAll(command, "localhost:8080", address))
+					cmd.Env = append(os.Environ(), "no_proxy=*")
+					out, _ := cmd.Output() // grep finds nothing where nothing is shown
+					cancel()
+					got := strings.TrimSuffix(strings.ReplaceAll(string(out), "\r", ""), "\n")
+					require.Equal(t, timeless(want), timeless(got), command)
+				}
+			}
+		})
 	}
+}
+
+// timeless has no times: neither those of metrics nor those of samples.
+func timeless(text string) string {
+	text = regexp.MustCompile(`"timestamp":\d+`).ReplaceAllString(text, `"timestamp":0`)
+	return regexp.MustCompile(`\[\d+(\.\d+)?,"`).ReplaceAllString(text, `[0,"`)
 }
 
 // startServer builds the server, runs it on a free port, and stops it at the
 // end of the test.
 func startServer(t *testing.T, args ...string) string {
 	t.Helper()
-	dir := t.TempDir()
-	binary := filepath.Join(dir, "server")
-	out, err := exec.Command("go", "build", "-o", binary, "./cmd/server").CombinedOutput()
+	return startBinary(t, build(t, "server"), args...)
+}
+
+// build builds one of the programs.
+func build(t *testing.T, program string) (binary string) {
+	t.Helper()
+	binary = filepath.Join(t.TempDir(), program)
+	out, err := exec.Command("go", "build", "-o", binary, "./cmd/"+program).CombinedOutput()
 	require.NoError(t, err, "%s", out)
+	return binary
+}
+
+func startBinary(t *testing.T, binary string, args ...string) string {
+	t.Helper()
+	dir := t.TempDir()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	address := listener.Addr().String()
