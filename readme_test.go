@@ -65,7 +65,6 @@ func TestExamples(t *testing.T) {
 	binary := build(t, "server")
 	for _, file := range withExamples {
 		t.Run(file, func(t *testing.T) {
-			t.Parallel()
 			address := startBinary(t, binary)
 			blocks := regexp.MustCompile("(?s)```console\n(.*?)```").FindAllStringSubmatch(read(t, file), -1)
 			require.NotEmpty(t, blocks)

@@ -55,7 +55,8 @@ func codeOf(cell string) []string {
 }
 
 // differences tells where the tables of two texts don't say the same: in every
-// cell the same code, in whatever order and among whatever words.
+// cell the same code, in whatever order and among whatever words. Of each table
+// it tells the first row that differs: those that follow are out of step.
 func differences(a, b string) (out []string) {
 	left, right := tablesOf(a), tablesOf(b)
 	for i := range max(len(left), len(right)) {
@@ -67,7 +68,7 @@ func differences(a, b string) (out []string) {
 				out = append(out, "only in the second: "+strings.Join(right[i][j], " | "))
 				break
 			}
-			row := strings.Join(left[i][j], " | ")
+			row, before := strings.Join(left[i][j], " | "), len(out)
 			if j >= len(right[i]) || len(left[i][j]) != len(right[i][j]) {
 				out = append(out, "only in the first: "+row)
 				break
@@ -76,6 +77,9 @@ func differences(a, b string) (out []string) {
 				if other := right[i][j][k]; !slices.Equal(codeOf(cell), codeOf(other)) || (cell == "") != (other == "") {
 					out = append(out, row+": "+cell+" / "+other)
 				}
+			}
+			if len(out) > before {
+				break
 			}
 		}
 	}
