@@ -62,6 +62,16 @@ func (l *Limits) checkEach(ls []labels.Label) error {
 	if len(ls) > l.Labels {
 		return l.tooMany()
 	}
+	// Lengths first: symbols of megabytes may stand in every series, and must not be
+	// looked through each time.
+	for _, lb := range ls {
+		switch {
+		case len(lb.Name) > l.LabelName:
+			return fmt.Errorf("label %s: a name of %d bytes, at most %d are allowed", short(lb.Name), len(lb.Name), l.LabelName)
+		case len(lb.Value) > l.LabelValue:
+			return fmt.Errorf("label %s: a value of %d bytes, at most %d are allowed", short(lb.Name), len(lb.Value), l.LabelValue)
+		}
+	}
 	byName := func(a, b labels.Label) int { return strings.Compare(a.Name, b.Name) }
 	if !slices.IsSortedFunc(ls, byName) {
 		slices.SortFunc(ls, byName)
@@ -74,10 +84,6 @@ func (l *Limits) checkEach(ls []labels.Label) error {
 			return errNotUTF8
 		case i > 0 && lb.Name == ls[i-1].Name:
 			return fmt.Errorf("label %s stands twice", short(lb.Name))
-		case len(lb.Name) > l.LabelName:
-			return fmt.Errorf("label %s: a name of %d bytes, at most %d are allowed", short(lb.Name), len(lb.Name), l.LabelName)
-		case len(lb.Value) > l.LabelValue:
-			return fmt.Errorf("label %s: a value of %d bytes, at most %d are allowed", short(lb.Name), len(lb.Value), l.LabelValue)
 		}
 	}
 	return nil
