@@ -33,6 +33,17 @@ func fields(dst []labels.Label, key []byte, most int) ([]labels.Label, error) {
 	return dst, m.Err()
 }
 
+// nameLabel is the label that is the metric's name.
+const nameLabel = "__name__"
+
+// fault is what is wrong with the labels of a series; the zero value is nothing.
+type fault struct {
+	reason Reason
+	err    error
+}
+
+func (f fault) found() bool { return f.err != nil }
+
 // view is b as a string, without a copy: valid as long as b is not changed.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
@@ -50,7 +61,7 @@ func (l *Limits) check(ls []labels.Label) error {
 	if err := l.checkEach(ls); err != nil {
 		return err
 	}
-	i, ok := slices.BinarySearchFunc(ls, labels.MetricName, func(l labels.Label, name string) int { return strings.Compare(l.Name, name) })
+	i, ok := slices.BinarySearchFunc(ls, nameLabel, func(l labels.Label, name string) int { return strings.Compare(l.Name, name) })
 	if !ok || ls[i].Value == "" {
 		return errNoName
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -167,7 +168,7 @@ func TestMalformed(t *testing.T) {
 			"wrong type":     {map[string]byte{"1.0": 0x08, "2.0": 0x28}[version], 1},
 		} {
 			t.Run(version+" "+name, func(t *testing.T) {
-				w := writetest.Send(t, r, version, s2.EncodeSnappy(nil, append(plain[:len(plain):len(plain)], tail...)))
+				w := writetest.Send(t, r, version, s2.EncodeSnappy(nil, append(slices.Clip(plain), tail...)))
 				require.Equal(t, 400, w.Code)
 				require.Contains(t, w.Body.String(), "not a protobuf message of remote write "+version)
 				require.Empty(t, r.series(t))

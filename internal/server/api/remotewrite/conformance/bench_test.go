@@ -43,7 +43,7 @@ func BenchmarkRemoteWrite(b *testing.B) {
 
 func benchmark(b *testing.B, version string, n int, impl string) {
 	db := writetest.OpenDB(b)
-	h := http.Handler(yardstick(db))
+	h := yardstick(db)
 	if impl == "gometheus" {
 		h = ours(db)
 	}

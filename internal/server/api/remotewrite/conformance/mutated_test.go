@@ -202,10 +202,10 @@ func (r *random) damage(b []byte) []byte {
 		}
 		at := r.IntN(len(b))
 		switch r.IntN(20) {
-		case 0:
-			b[at] = byte(r.Uint32())
 		default:
 			b[at] ^= 1 << r.IntN(8)
+		case 0:
+			b[at] = byte(r.Uint32())
 		case 2:
 			b = b[:at]
 		case 3:

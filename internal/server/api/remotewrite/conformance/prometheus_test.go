@@ -241,7 +241,7 @@ func request(t *testing.T, method, target string) []byte {
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, target, nil)
 	require.NoError(t, err)
-	w, err := http.DefaultClient.Do(r)
+	w, err := new(http.Client).Do(r)
 	require.NoError(t, err)
 	defer w.Body.Close()
 	var b bytes.Buffer

@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/prometheus/prometheus/prompb"
@@ -63,7 +64,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		in := b[:len(b):len(b)] // a read beyond the end would panic
+		in := slices.Clip(b) // a read beyond the end would panic
 		var exemplar wire.Exemplar
 		for _, v2 := range []bool{false, true} {
 			const most = 1000
