@@ -103,6 +103,18 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// TestLyingSize: a body that says it becomes large, and can't, gets no memory.
+func TestLyingSize(t *testing.T) {
+	h := remotewrite.New(remotewrite.Options{Appendable: &null{}, Now: time.Now, Log: zap.NewNop()})
+	body := append(binary.AppendUvarint(nil, 16<<20), make([]byte, 1000)...)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	w := writetest.Send(t, h, "1.0", body)
+	runtime.ReadMemStats(&after)
+	require.Equal(t, 400, w.Code)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
+}
+
 // TestAllocations: with known series a request takes a few allocations, however
 // many samples it has.
 func TestAllocations(t *testing.T) {
