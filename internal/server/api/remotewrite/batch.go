@@ -77,7 +77,7 @@ type current struct {
 	histograms [][]byte
 	exemplars  [][]byte
 	meta       wire.Metadata2
-	bad        error // what is wrong with its labels
+	bad        fault // what is wrong with its labels
 	nrefs      int   // of its labels, in 2.0
 	foreign    bool  // some of these have no number in the Handler's table
 }
@@ -141,17 +141,16 @@ func (b *batch) failed(err error) *failure {
 				l.Samples, l.Buckets),
 		}
 	}
-	var f *refusedRequest
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*requestError](err); ok {
 		return &failure{status: http.StatusBadRequest, text: f.text}
 	}
 	return &failure{status: http.StatusInternalServerError, text: "not written because of an internal error: try again", cause: err}
 }
 
-// refusedRequest is an error of a whole request.
-type refusedRequest struct{ text string }
+// requestError is an error of a whole request.
+type requestError struct{ text string }
 
-func (e *refusedRequest) Error() string { return e.text }
+func (e *requestError) Error() string { return e.text }
 
 // tell hands on the metadata.
 func (b *batch) tell() {
@@ -229,7 +228,7 @@ func shrink[T any](s []T) []T {
 func (b *batch) find() (ok bool, err error) {
 	c := &b.cur
 	c.known, c.ref, c.set = nil, 0, labels.EmptyLabels()
-	if len(c.key) == 0 || c.bad != nil {
+	if len(c.key) == 0 || c.bad.found() {
 		return false, b.parse()
 	}
 	if !c.foreign && b.known() {
@@ -238,7 +237,7 @@ func (b *batch) find() (ok bool, err error) {
 	if err := b.parse(); err != nil {
 		return false, err
 	}
-	if c.bad != nil {
+	if c.bad.found() {
 		return false, nil
 	}
 	if waited := !b.births; waited || c.foreign {
@@ -268,13 +267,15 @@ func (b *batch) known() bool {
 // what is wrong is in c.bad. An error ends the request.
 func (b *batch) parse() (err error) {
 	c := &b.cur
-	if c.bad != nil {
+	if c.bad.found() {
 		return nil
 	}
 	if b.labels, err = b.appendLabels(b.labels[:0]); err != nil {
 		return err
 	}
-	c.bad = b.h.o.Limits.check(b.labels)
+	if err := b.h.o.Limits.check(b.labels); err != nil {
+		c.bad = fault{Labels, err}
+	}
 	return nil
 }
 
@@ -295,7 +296,7 @@ func (b *batch) appendLabels(dst []labels.Label) ([]labels.Label, error) {
 
 // describe shows the current series in a message.
 func (b *batch) describe() string {
-	if errors.Is(b.cur.bad, errRange) || errors.Is(b.cur.bad, errOddRefs) {
+	if bad := b.cur.bad; bad.found() && (bad.err == errRange || bad.err == errOddRefs) { //nolint:errorlint // they are never wrapped here
 		return "{}"
 	}
 	ls, err := b.appendLabels(nil)
@@ -355,8 +356,8 @@ func (b *batch) rebuild() error {
 	if err := b.parse(); err != nil {
 		return err
 	}
-	if b.cur.bad != nil {
-		return fmt.Errorf("labels of a known series: %w", b.cur.bad)
+	if b.cur.bad.found() {
+		return fmt.Errorf("labels of a known series: %w", b.cur.bad.err)
 	}
 	b.lock()
 	b.cur.set = build(&b.builder, b.labels)
