@@ -43,7 +43,8 @@ type batch struct {
 	wrote  counts
 	refuse refusals
 
-	cur current
+	cur  current
+	last *series // the one before cur, if the cache has it
 
 	// Of a request of 2.0: where its symbols stand, and the numbers of those that
 	// have one in the table of the Handler.
@@ -200,7 +201,7 @@ func (b *batch) free() {
 	clear(b.moved)
 	clear(b.metas)
 	b.born, b.moved, b.metas = b.born[:0], b.moved[:0], b.metas[:0]
-	b.app, b.exApp, b.wrote, b.refuse = nil, nil, counts{}, refusals{}
+	b.app, b.exApp, b.wrote, b.refuse, b.last = nil, nil, counts{}, refusals{}, nil
 	b.symbols, b.ids = shrink(b.symbols), shrink(b.ids)
 	b.cur = current{
 		samples:    shrink(b.cur.samples),
@@ -253,12 +254,21 @@ func (b *batch) find() (ok bool, err error) {
 	return true, nil
 }
 
+// known finds the current series by its key, if the cache has it. Senders mostly
+// send their series in the same order, so it looks first at the one that came
+// after the one before.
 func (b *batch) known() bool {
 	c := &b.cur
-	c.hash = maphash.Bytes(b.h.seed, c.key)
-	if c.known = b.h.cache.find(c.hash, c.key, b.minute); c.known == nil {
-		return false
+	before := b.last
+	if c.known = before.successor(c.key, b.minute); c.known == nil {
+		c.hash = maphash.Bytes(b.h.seed, c.key)
+		if c.known = b.h.cache.find(c.hash, c.key, b.minute); c.known == nil {
+			b.last = nil
+			return false
+		}
+		before.follow(c.known)
 	}
+	b.last = c.known
 	c.ref = storage.SeriesRef(c.known.ref.Load())
 	return true
 }
