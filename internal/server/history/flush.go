@@ -173,7 +173,7 @@ func (w *writer) newest(s *series, from int64) (t int64, v float64, found bool) 
 	if err != nil {
 		return 0, 0, false
 	}
-	defer q.Close()
+	defer func() { _ = q.Close() }() // nothing was written
 	ls := labelsOf(s.key, s.typed, &w.builder)
 	var matchers []*labels.Matcher
 	ls.Range(func(l labels.Label) {

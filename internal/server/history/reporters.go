@@ -268,7 +268,7 @@ func (h *History) saveReporters() error {
 		return err
 	}
 	path := filepath.Join(h.o.Path, reportersFile)
-	if err := os.WriteFile(path+".tmp", out.Bytes(), 0o640); err != nil {
+	if err := os.WriteFile(path+".tmp", out.Bytes(), 0o600); err != nil {
 		return err
 	}
 	return os.Rename(path+".tmp", path)

@@ -3,6 +3,7 @@ package history
 import (
 	"sync/atomic"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	promstorage "github.com/prometheus/prometheus/storage"
 
@@ -51,7 +52,7 @@ func labelsOf(key string, typed bool, b *labels.ScratchBuilder) labels.Labels {
 		panic("history: key of our own making: " + err.Error())
 	}
 	b.Reset()
-	b.Add(labels.MetricName, m.Name)
+	b.Add(model.MetricNameLabel, m.Name)
 	for _, l := range m.Labels {
 		b.Add(l.Name, l.Value)
 	}
