@@ -68,6 +68,10 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 	var stopping atomic.Bool
 	past, err := openHistory(ctx, cfg, store, tell, log)
 	if err != nil {
+		if ctx.Err() != nil { // told to stop while it read
+			log.Info("stopped", zap.Error(err))
+			return nil
+		}
 		return err
 	}
 	defer func() {
