@@ -1,0 +1,17 @@
+package securitytest
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"math"
+)
+
+// hash is the header HashSHA256 of a body.
+func hash(key string, body []byte) string {
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write(body)
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+func floatBits(v float64) uint64 { return math.Float64bits(v) }
