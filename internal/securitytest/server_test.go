@@ -25,14 +25,14 @@ import (
 type server struct {
 	t       testing.TB
 	cmd     *exec.Cmd
+	args    []string
+	env     []string
 	dir     string
 	address string
 	url     string
 	client  *http.Client
 	done    chan struct{} // closed when it has ended
 	err     error         // how; set before done is closed
-	// noCheck: the log is not looked at in the end.
-	noCheck bool
 }
 
 var listeningLine = regexp.MustCompile(`"msg":"listening","address":"([^"]+)"`)
@@ -48,28 +48,37 @@ func startAs(t testing.TB, command string, settings ...string) *server {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "securitytest-") //nolint:usetesting // it is kept when the test fails
 	require.NoError(t, err)
-	s := &server{t: t, dir: dir, done: make(chan struct{}), client: &http.Client{
+	s := &server{t: t, dir: dir, client: &http.Client{
 		Timeout: 60 * time.Second, Transport: &http.Transport{MaxIdleConns: 0, MaxIdleConnsPerHost: 10_000, DisableCompression: true},
 	}}
-	log, err := os.Create(s.logFile())
-	require.NoError(t, err)
-	args := strings.Fields(command)
-	s.cmd = exec.Command(args[0], args[1:]...)
-	s.cmd.Stdout, s.cmd.Stderr, s.cmd.Dir = log, log, dir
-	s.cmd.Env = append([]string{
+	s.args = strings.Fields(command)
+	s.env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.Getenv("TMPDIR"),
 		"ADDRESS=127.0.0.1:0", "FILE_STORAGE_PATH=" + filepath.Join(dir, "db.json"),
 		"HISTORY=true", "HISTORY_PATH=" + filepath.Join(dir, "history"),
 	}, settings...)
-	require.NoError(t, s.cmd.Start())
+	t.Cleanup(s.end)
+	s.launch()
+	return s
+}
+
+// launch starts the process and waits until it listens.
+func (s *server) launch() {
+	s.t.Helper()
+	log, err := os.OpenFile(s.logFile(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	require.NoError(s.t, err)
+	before := len(s.log())
+	done := make(chan struct{})
+	s.done, s.cmd = done, exec.Command(s.args[0], s.args[1:]...)
+	s.cmd.Stdout, s.cmd.Stderr, s.cmd.Dir, s.cmd.Env = log, log, s.dir, s.env
+	require.NoError(s.t, s.cmd.Start())
 	go func() {
 		s.err = s.cmd.Wait()
 		log.Close()
-		close(s.done)
+		close(done)
 	}()
-	t.Cleanup(s.end)
-	require.Eventually(t, func() bool {
-		m := listeningLine.FindSubmatch(s.log())
+	require.Eventually(s.t, func() bool {
+		m := listeningLine.FindSubmatch(s.log()[before:])
 		if m != nil {
 			s.address = string(m[1])
 			s.url = "http://" + s.address
@@ -77,7 +86,21 @@ func startAs(t testing.TB, command string, settings ...string) *server {
 		return m != nil || !s.alive()
 	}, 30*time.Second, 5*time.Millisecond, "it doesn't listen")
 	s.mustLive()
-	return s
+}
+
+// again ends the process, in order or by a kill, and starts it over the same
+// files.
+func (s *server) again(killed bool) {
+	s.t.Helper()
+	s.client.CloseIdleConnections()
+	if killed {
+		require.NoError(s.t, s.cmd.Process.Kill())
+		<-s.done
+	} else {
+		require.True(s.t, s.stop())
+		require.NoError(s.t, s.err)
+	}
+	s.launch()
 }
 
 func (s *server) logFile() string { return filepath.Join(s.dir, "log") }
@@ -106,15 +129,16 @@ func (s *server) mustLive() {
 }
 
 func (s *server) end() {
+	if s.cmd == nil || s.cmd.Process == nil {
+		return // it never started
+	}
 	s.client.CloseIdleConnections()
 	if s.alive() && !s.stop() {
 		s.t.Error("the server does not stop in order")
 	} else if s.err != nil {
 		s.t.Errorf("the server ended: %v", s.err)
 	}
-	if !s.noCheck {
-		s.checkLog()
-	}
+	s.checkLog()
 	if s.t.Failed() {
 		s.t.Logf("log and data are kept in %s", s.dir)
 		return
