@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -81,7 +82,7 @@ func bombs(t testing.TB) []bomb {
 	as := func(encodings ...string) []string {
 		out := json
 		for _, e := range encodings {
-			out = append(out[:len(out):len(out)], "Content-Encoding", e)
+			out = append(slices.Clip(out), "Content-Encoding", e)
 		}
 		return out
 	}
@@ -136,7 +137,7 @@ func TestBombs(t *testing.T) {
 		for _, b := range all {
 			headers := b.headers
 			if signed != "" {
-				headers = append(headers[:len(headers):len(headers)], "HashSHA256", hash(signed, b.body))
+				headers = append(slices.Clip(headers), "HashSHA256", hash(signed, b.body))
 			}
 			before := s.resident()
 			got := s.do("POST", b.path, b.body, headers...)

@@ -15,10 +15,10 @@ func files(t testing.TB, n uint64) {
 	t.Helper()
 	var limit syscall.Rlimit
 	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
-	if uint64(limit.Cur) >= n {
+	if limit.Cur >= n {
 		return
 	}
-	if uint64(limit.Max) < n {
+	if limit.Max < n {
 		t.Skipf("it needs %d open files, and ulimit -Hn is %d", n, limit.Max)
 	}
 	limit.Cur = limit.Max

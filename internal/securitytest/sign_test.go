@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"math"
 )
 
 // hash is the header HashSHA256 of a body.
@@ -13,5 +12,3 @@ func hash(key string, body []byte) string {
 	mac.Write(body)
 	return hex.EncodeToString(mac.Sum(nil))
 }
-
-func floatBits(v float64) uint64 { return math.Float64bits(v) }

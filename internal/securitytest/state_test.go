@@ -3,6 +3,7 @@ package securitytest
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"sync"
 	"testing"
@@ -111,7 +112,7 @@ func contents(t testing.TB, s storage.Storage) map[string]string {
 
 // show is a metric with all its bits.
 func show(m *metric.Metric) string {
-	return fmt.Sprintf("%s %v at %d: %d, %x", m.Kind, m.Labels, m.Timestamp, m.Delta, floatBits(m.Value))
+	return fmt.Sprintf("%s %v at %d: %d, %x", m.Kind, m.Labels, m.Timestamp, m.Delta, math.Float64bits(m.Value))
 }
 
 func showAll(ms []metric.Metric) (out []string) {

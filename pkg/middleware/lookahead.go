@@ -84,15 +84,14 @@ func (b *plainBody) lookAhead() error {
 	rest := &aheadReader{wire: &b.wire, most: int(b.limit / aheadRatio)}
 	z := b.other()
 	defer z.Release()
-	n, err := int64(0), z.Reset(bufio.NewReader(io.MultiReader(bytes.NewReader(b.wire.seen[:at:at]), rest)))
-	if err == nil {
-		n, err = io.Copy(io.Discard, io.LimitReader(z, b.limit+1))
-	}
-	if n > b.limit {
-		return &http.MaxBytesError{Limit: b.limit}
+	// What else is wrong with it, the reader meets again.
+	if z.Reset(bufio.NewReader(io.MultiReader(bytes.NewReader(b.wire.seen[:at:at]), rest))) == nil {
+		if n, _ := io.Copy(io.Discard, io.LimitReader(z, b.limit+1)); n > b.limit {
+			return &http.MaxBytesError{Limit: b.limit}
+		}
 	}
 	b.wire.next, b.wire.most = at, 0 // what comes after seen is read once
-	return nil                       //nolint:nilerr // the reader meets it again
+	return nil
 }
 
 // aheadReader reads on and keeps what it reads.
