@@ -26,7 +26,7 @@ COMMIT    ?= $(shell git rev-parse --verify --quiet HEAD 2>/dev/null)$(if $(shel
 DATE      ?= $(shell TZ=UTC0 git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
 LDFLAGS   := -X $(BUILDINFO).version=$(VERSION) -X $(BUILDINFO).commit=$(COMMIT) -X $(BUILDINFO).date=$(DATE)
 
-.PHONY: help run bin cross test test-deps test-race crash bench fuzz lint lint-deps vuln fmt clean \
+.PHONY: help run bin cross test test-deps test-race crash security bench fuzz lint lint-deps vuln fmt clean \
 	release-dry release package-test container-test \
 	build up down logs logsf vet-server test-server test-race-server vet-agent test-agent test-race-agent \
 	pprof-cpu-server pprof-mem-server pprof-cpu-agent pprof-mem-agent
@@ -55,6 +55,9 @@ test-race: test-deps ## run the tests under the race detector
 
 crash: test-deps ## the long form of the crash harness: thousands of kills, power cuts and faults (hours)
 	GOMETHEUS_LONG=1 $(GO) test -timeout=6h -v $(TESTFLAGS) $(or $(CRASH_PKG),./internal/crashtest ./internal/common/journal ./internal/server/storage/... ./internal/agent/...)
+
+security: test-deps ## the long form of the security harness: bombs, 10,000 slow clients, floods, 10 million names, random life (half an hour)
+	GOMETHEUS_LONG=1 $(GO) test -count=1 -timeout=2h -v $(TESTFLAGS) $(or $(SECURITY_PKG),./internal/securitytest)
 
 test-deps:
 	@scripts/test-deps

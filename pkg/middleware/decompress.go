@@ -91,7 +91,7 @@ func Decompress(lim BodyLimits, onError ErrorFunc) func(http.Handler) http.Handl
 				return
 			}
 			body := pool.Get().(*plainBody)
-			body.reset(http.MaxBytesReader(w, WholeBody(r.Body), lim.Wire), encoding, lim.Plain)
+			body.reset(http.MaxBytesReader(w, WholeBody(r.Body), lim.Wire), encoding, lim)
 			r.Body = body
 			r.Header.Del("Content-Encoding")
 			r.ContentLength = -1
@@ -111,12 +111,15 @@ var (
 
 // plainBody is a request body that is decompressed while it is read.
 type plainBody struct {
-	wire     io.ReadCloser
+	body     io.Closer
+	wire     replayed
 	buffered *bufio.Reader
+	memory   *semaphore.Semaphore // of windows; nil: unbounded
 	z        decompressor
 	encoding string
 	limit    int64
 	left     int64
+	ahead    int64 // when so much is left it is looked ahead; < 0: it was, or need not be
 	err      error // sticky
 	started  bool
 }
@@ -127,20 +130,38 @@ type decompressor interface {
 	Release()
 }
 
-func (b *plainBody) reset(wire io.ReadCloser, encoding string, limit int64) {
+func (b *plainBody) reset(wire io.ReadCloser, encoding string, lim BodyLimits) {
+	before := lim.Plain / aheadPart
+	b.wire.reset(wire, int(before/aheadRatio))
 	if b.buffered == nil {
-		b.buffered = bufio.NewReaderSize(wire, 4096)
+		b.buffered = bufio.NewReaderSize(&b.wire, 4096)
 	} else {
-		b.buffered.Reset(wire)
+		b.buffered.Reset(&b.wire)
 	}
-	b.wire, b.encoding, b.limit, b.left = wire, encoding, limit, limit
+	b.body, b.memory, b.encoding = wire, lim.Memory, encoding
+	b.limit, b.left, b.ahead = lim.Plain, lim.Plain, lim.Plain-before
 	b.err, b.started = nil, false
 }
 
 func (b *plainBody) release() {
+	if b.limit-b.left > keptPlain {
+		b.z = b.other() // it may have grown large
+	}
 	b.z.Release()
 	b.buffered.Reset(nil)
-	b.wire, b.err = nil, http.ErrBodyReadAfterClose
+	b.wire.reset(nil, 0)
+	b.body, b.memory, b.err = nil, nil, http.ErrBodyReadAfterClose
+}
+
+// keptPlain is how much a decompressor may have unpacked to be used again.
+const keptPlain = 1 << 20
+
+// other is a new decompressor of the same kind.
+func (b *plainBody) other() decompressor {
+	if b.encoding == "zstd" {
+		return &zstdReader{}
+	}
+	return &gzipReader{}
 }
 
 func (b *plainBody) Read(p []byte) (int, error) {
@@ -153,6 +174,18 @@ func (b *plainBody) Read(p []byte) (int, error) {
 			b.err = b.wrap(err)
 			return 0, b.err
 		}
+	}
+	if b.left == b.ahead {
+		b.ahead = -1
+		if b.wire.most > 0 {
+			if err := b.lookAhead(); err != nil {
+				b.err = err
+				return 0, err
+			}
+		}
+	}
+	if b.ahead >= 0 {
+		p = p[:min(int64(len(p)), b.left-b.ahead)]
 	}
 	// One byte more than what is left tells a body of exactly the limit from a
 	// larger one.
@@ -174,7 +207,7 @@ func (b *plainBody) Read(p []byte) (int, error) {
 
 func (b *plainBody) Close() error {
 	b.err = http.ErrBodyReadAfterClose
-	return b.wire.Close()
+	return b.body.Close()
 }
 
 func (b *plainBody) wrap(err error) error {

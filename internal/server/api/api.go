@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gometheus/gometheus/internal/common/metric"
+	"github.com/gometheus/gometheus/internal/server/admission"
 	"github.com/gometheus/gometheus/internal/server/problem"
 	"github.com/gometheus/gometheus/internal/server/storage"
 	codes "github.com/gometheus/gometheus/pkg/errors"
@@ -39,6 +40,7 @@ type API struct {
 	scratch sync.Pool
 	bodies  *semaphore.Semaphore // bytes of large bodies
 	pages   *semaphore.Semaphore
+	gate    *admission.Gate // of updates; nil: all may come at once
 }
 
 const (
@@ -60,6 +62,9 @@ type Option func(*API)
 // WithMemory bounds, by its size in bytes, what large bodies take at once. It may
 // be shared with others who hold bodies.
 func WithMemory(s *semaphore.Semaphore) Option { return func(a *API) { a.bodies = s } }
+
+// WithGate bounds how many updates are worked on at once.
+func WithGate(g *admission.Gate) Option { return func(a *API) { a.gate = g } }
 
 // New makes the handlers. now tells the time of arrival.
 func New(m Manager, limits metric.Limits, now func() time.Time, options ...Option) *API {

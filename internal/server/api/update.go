@@ -11,6 +11,8 @@ import (
 	codes "github.com/gometheus/gometheus/pkg/errors"
 )
 
+var errBusy = codes.New(codes.Unavailable, "the server has more to do than it can")
+
 // UpdateMany answers POST /updates: a JSON array of metrics.
 func (a *API) UpdateMany(w http.ResponseWriter, r *http.Request) error {
 	return a.updateJSON(w, r, (*metric.Batch).DecodeArray, func(dst []byte, ms []metric.Metric) []byte {
@@ -34,6 +36,11 @@ func (a *API) updateJSON(w http.ResponseWriter, r *http.Request,
 	if err := s.readBody(r); err != nil {
 		return err
 	}
+	leave, ok := a.gate.Enter(r.Context(), len(s.body))
+	if !ok {
+		return errBusy
+	}
+	defer leave()
 	if err := decode(&s.batch, s.body, &a.limits, s.now); err != nil {
 		return err
 	}
@@ -59,6 +66,11 @@ func (a *API) UpdatePath(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	leave, ok := a.gate.Enter(r.Context(), 0)
+	if !ok {
+		return errBusy
+	}
+	defer leave()
 	s := a.take()
 	defer a.give(s)
 	s.batch.Reset()

@@ -19,6 +19,7 @@ import (
 	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/internal/common/pprof"
 	"github.com/gometheus/gometheus/internal/common/systemd"
+	"github.com/gometheus/gometheus/internal/server/admission"
 	"github.com/gometheus/gometheus/internal/server/api"
 	"github.com/gometheus/gometheus/internal/server/config"
 	"github.com/gometheus/gometheus/internal/server/manager"
@@ -157,17 +158,17 @@ func counted(inFlight *sync.WaitGroup, h http.Handler) http.Handler {
 
 func routes(cfg config.Config, store openedStorage, past openedHistory, tell *telemetry.Telemetry, stopping *atomic.Bool, log *zap.Logger) router.Options {
 	l := cfg.Limits
-	memory := semaphore.New(l.Memory)
+	memory, gate := semaphore.New(l.Memory), admission.New(l.Requests)
 	limits := metric.Limits{Metrics: l.Batch, Name: l.Name, Labels: l.Labels, LabelName: l.LabelName, LabelValue: l.LabelValue}
 	return router.Options{
-		API:     api.New(manager.New(store, past.recorder(), tell), limits, time.Now, api.WithMemory(memory)),
+		API:     api.New(manager.New(store, past.recorder(), tell), limits, time.Now, api.WithMemory(memory), api.WithGate(gate)),
 		Static:  templates.Static,
 		Problem: problem.Writer{Log: log, Wrote: tell.Rejected},
-		Signer:  middleware.NewSigner(cfg.Key.Reveal(), middleware.WithMode(cfg.Signature)),
+		Signer:  middleware.NewSigner(cfg.Key.Reveal(), middleware.WithMode(cfg.Signature), middleware.WithMemory(memory)),
 		Limits:  common.BodyLimits{Wire: l.Body, Plain: l.BodyUnpacked, Memory: memory},
 		Metrics: tell.Handler(log),
 
-		Prometheus: prometheusAPI(cfg, past, tell, stopping, log),
+		Prometheus: prometheusAPI(cfg, past, tell, stopping, memory, gate, log),
 		QueryTime:  cfg.QueryTimeout,
 		Done:       tell.Request,
 

@@ -16,11 +16,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/gometheus/gometheus/internal/common/buildinfo"
+	"github.com/gometheus/gometheus/internal/server/admission"
 	"github.com/gometheus/gometheus/internal/server/api/promapi"
 	"github.com/gometheus/gometheus/internal/server/api/remotewrite"
 	"github.com/gometheus/gometheus/internal/server/config"
 	"github.com/gometheus/gometheus/internal/server/history"
 	"github.com/gometheus/gometheus/internal/server/telemetry"
+	"github.com/gometheus/gometheus/pkg/semaphore"
 )
 
 // guard is what stands before a handler.
@@ -28,18 +30,18 @@ type guard = func(http.Handler) http.Handler
 
 // prometheusAPI makes the maker of the handlers of what this server has in common
 // with a Prometheus; nil if there is no history to ask.
-func prometheusAPI(cfg config.Config, past openedHistory, tell *telemetry.Telemetry, stopping *atomic.Bool, log *zap.Logger) func(write, change guard) *promapi.API {
+func prometheusAPI(cfg config.Config, past openedHistory, tell *telemetry.Telemetry, stopping *atomic.Bool, memory *semaphore.Semaphore, gate *admission.Gate, log *zap.Logger) func(write, change guard) *promapi.API {
 	if past.History == nil {
 		return nil
 	}
 	return func(write, change guard) *promapi.API {
-		o := prometheusOptions(cfg, past.History, tell, stopping, log)
+		o := prometheusOptions(cfg, past.History, tell, stopping, memory, gate, log)
 		o.Write, o.Guard = write(o.Write), change
 		return promapi.New(o)
 	}
 }
 
-func prometheusOptions(cfg config.Config, h *history.History, tell *telemetry.Telemetry, stopping *atomic.Bool, log *zap.Logger) promapi.Options {
+func prometheusOptions(cfg config.Config, h *history.History, tell *telemetry.Telemetry, stopping *atomic.Bool, memory *semaphore.Semaphore, gate *admission.Gate, log *zap.Logger) promapi.Options {
 	build := buildinfo.Read()
 	start := time.Now()
 	return promapi.Options{
@@ -59,8 +61,8 @@ func prometheusOptions(cfg config.Config, h *history.History, tell *telemetry.Te
 		},
 		EnableAdmin: cfg.EnableAdminAPI, Dir: cfg.HistoryPath,
 		Write: remotewrite.New(remotewrite.Options{
-			Appendable: h, Metadata: h, Now: time.Now, Log: log, Hooks: tell.RemoteWrite(),
-			Limits: remotewrite.Limits{Wire: cfg.Limits.Body, Plain: cfg.Limits.BodyUnpacked, InFlight: cfg.Limits.Memory},
+			Appendable: remotewrite.LimitSeries(h, h.DB().Head().NumSeries, cfg.Limits.Series), Metadata: h, Bodies: memory, Enter: gate.Enter, Now: time.Now, Log: log, Hooks: tell.RemoteWrite(),
+			Limits: remotewrite.Limits{Wire: cfg.Limits.Body, Plain: cfg.Limits.BodyUnpacked},
 		}),
 		LookbackDelta: history.Lookback, Now: time.Now, Log: log,
 	}

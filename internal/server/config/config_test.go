@@ -61,7 +61,7 @@ func TestDefault(t *testing.T) {
 		CPUProfileDuration:     30 * time.Second,
 		MemProfileFile:         "./mem.pprof",
 		Limits: config.Limits{
-			Body: 8 << 20, BodyUnpacked: 32 << 20, Memory: 256 << 20, Batch: 100_000,
+			Body: 8 << 20, BodyUnpacked: 32 << 20, Memory: 256 << 20, Requests: 256, Batch: 100_000,
 			Name: 512, Labels: 32, LabelName: 128, LabelValue: 1024, Series: 1_000_000,
 			HeaderTime: 5 * time.Second, RequestTime: 30 * time.Second, IdleTime: 2 * time.Minute,
 		},
@@ -113,7 +113,8 @@ var settings = []setting{
 	{"trusted-proxies", "", "TRUSTED_PROXIES", "192.0.2.0/24", "::1", "nowhere", []netip.Prefix(nil), func(c config.Config) any { return c.TrustedProxies }, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, []netip.Prefix{netip.MustParsePrefix("::1/128")}},
 	{"limit-body", "", "LIMIT_BODY", "1MiB", "2000", "1", nil, func(c config.Config) any { return c.Limits.Body }, int64(1 << 20), int64(2000)},
 	{"limit-body-unpacked", "", "LIMIT_BODY_UNPACKED", "1MiB", "2000", "2GiB", nil, func(c config.Config) any { return c.Limits.BodyUnpacked }, int64(1 << 20), int64(2000)},
-	{"limit-memory", "", "LIMIT_MEMORY", "80MiB", "1GiB", "1MiB", nil, func(c config.Config) any { return c.Limits.Memory }, int64(80 << 20), int64(1 << 30)},
+	{"limit-memory", "", "LIMIT_MEMORY", "100MiB", "1GiB", "1MiB", nil, func(c config.Config) any { return c.Limits.Memory }, int64(100 << 20), int64(1 << 30)},
+	{"limit-requests", "", "LIMIT_REQUESTS", "1", "2000", "0", nil, func(c config.Config) any { return c.Limits.Requests }, 1, 2000},
 	{"limit-batch", "", "LIMIT_BATCH", "1", "2000", "0", nil, func(c config.Config) any { return c.Limits.Batch }, 1, 2000},
 	{"limit-name", "", "LIMIT_NAME", "1", "1024", "1025", nil, func(c config.Config) any { return c.Limits.Name }, 1, 1024},
 	{"limit-labels", "", "LIMIT_LABELS", "1", "256", "257", nil, func(c config.Config) any { return c.Limits.Labels }, 1, 256},

@@ -7,11 +7,11 @@ import (
 )
 
 func TestLimitsFitEachOther(t *testing.T) {
-	_, err := parse(map[string]string{"LIMIT_BODY_UNPACKED": "122MiB"})
+	_, err := parse(map[string]string{"LIMIT_BODY_UNPACKED": "114MiB"})
 	require.NoError(t, err)
-	_, err = parse(map[string]string{"LIMIT_BODY_UNPACKED": "123MiB"})
+	_, err = parse(map[string]string{"LIMIT_BODY_UNPACKED": "115MiB"})
 	requireLine(t, err)
-	require.EqualError(t, err, `LIMIT_MEMORY "256MiB": want 12 MiB more than twice LIMIT_BODY_UNPACKED, which is 123MiB`)
+	require.EqualError(t, err, `LIMIT_MEMORY "256MiB": want 20 MiB more than LIMIT_BODY (8MiB) and twice LIMIT_BODY_UNPACKED (115MiB)`)
 	_, err = parse(map[string]string{"LIMIT_REQUEST_TIME": "4"})
 	requireLine(t, err)
 	require.EqualError(t, err, `LIMIT_HEADER_TIME "5": want at most LIMIT_REQUEST_TIME, which is 4`)

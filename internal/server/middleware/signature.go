@@ -13,6 +13,7 @@ import (
 	codes "github.com/gometheus/gometheus/pkg/errors"
 	"github.com/gometheus/gometheus/pkg/middleware"
 	"github.com/gometheus/gometheus/pkg/request"
+	"github.com/gometheus/gometheus/pkg/semaphore"
 	"github.com/gometheus/gometheus/pkg/signature"
 )
 
@@ -25,7 +26,9 @@ type Signer struct {
 	keys    *signature.Keys // nil: off
 	mode    signature.Mode
 	now     func() time.Time
-	buffers sync.Pool // of *bytes.Buffer
+	memory  *semaphore.Semaphore // bytes of signed bodies; nil: unbounded
+	bodies  sync.Pool            // of *wholeBody
+	buffers sync.Pool            // of *bytes.Buffer
 }
 
 // SignerOption changes a default of NewSigner.
@@ -37,6 +40,11 @@ func WithMode(m signature.Mode) SignerOption { return func(s *Signer) { s.mode =
 // WithClock sets the clock that message signatures are held against.
 func WithClock(now func() time.Time) SignerOption { return func(s *Signer) { s.now = now } }
 
+// WithMemory bounds, by its size in bytes, what signed bodies over 32 KiB take at
+// once, which must be there before anything is done with them. One that finds no
+// room is refused with code Unavailable.
+func WithMemory(m *semaphore.Semaphore) SignerOption { return func(s *Signer) { s.memory = m } }
+
 // NewSigner makes the Signer of a key; "" turns signatures off.
 func NewSigner(key string, options ...SignerOption) *Signer {
 	s := &Signer{now: time.Now}
@@ -46,6 +54,7 @@ func NewSigner(key string, options ...SignerOption) *Signer {
 	for _, o := range options {
 		o(s)
 	}
+	s.bodies.New = func() any { return new(wholeBody) }
 	s.buffers.New = func() any { return new(bytes.Buffer) }
 	return s
 }
@@ -57,6 +66,14 @@ func (s *Signer) putBuffer(b *bytes.Buffer) {
 	if b.Cap() <= 1<<20 {
 		b.Reset()
 		s.buffers.Put(b)
+	}
+}
+
+func (s *Signer) putBody(b *wholeBody) {
+	b.giveBack()
+	if cap(b.data) <= keptBody {
+		b.data = b.data[:0]
+		s.bodies.Put(b)
 	}
 }
 
@@ -127,18 +144,18 @@ func (s *Signer) Verify(rule Rule, limit int64, p problem.Writer) func(http.Hand
 				next.ServeHTTP(w, r)
 				return nil
 			}
-			body := s.buffers.Get().(*bytes.Buffer)
-			defer s.putBuffer(body)
-			if _, err := body.ReadFrom(http.MaxBytesReader(w, middleware.WholeBody(r.Body), limit)); err != nil {
+			body := s.bodies.Get().(*wholeBody)
+			defer s.putBody(body)
+			if err := body.read(http.MaxBytesReader(w, middleware.WholeBody(r.Body), limit), s.memory); err != nil {
 				return problem.Body(err)
 			}
-			if hash != "" && !s.keys.VerifyBody(hash, body.Bytes()) {
+			if hash != "" && !s.keys.VerifyBody(hash, body.data) {
 				return codes.New(codes.Signature, "header %s does not match the body", request.HeaderHash)
 			}
-			if err := s.settle(r, rule, message, body.Bytes()); err != nil {
+			if err := s.settle(r, rule, message, body.data); err != nil {
 				return err
 			}
-			r.Body = io.NopCloser(bytes.NewReader(body.Bytes()))
+			r.Body = io.NopCloser(bytes.NewReader(body.data))
 			next.ServeHTTP(w, r)
 			return nil
 		})

@@ -388,6 +388,8 @@ func reasonOf(err error) (Reason, bool) {
 		return Duplicate, true
 	case errors.As(err, &malformed):
 		return Malformed, true
+	case errors.Is(err, errSeriesLimit):
+		return TooMany, true
 	}
 	return "", false
 }

@@ -19,7 +19,7 @@ const (
 	maxRatio = 22
 )
 
-var errBusy = &failure{status: http.StatusServiceUnavailable, text: "too many large requests at once: try again"}
+var errBusy = &failure{status: http.StatusServiceUnavailable, text: "too many requests at once: try again"}
 
 // read reads the body into b.wire.
 func (b *batch) read(r *http.Request) *failure {

@@ -68,6 +68,9 @@ func New(o Options) *Handler {
 		seed:    maphash.MakeSeed(),
 		bodies:  semaphore.New(o.Limits.InFlight),
 	}
+	if o.Bodies != nil {
+		h.bodies = o.Bodies
+	}
 	h.pool.New = func() any { return newBatch(h) }
 	return h
 }
@@ -118,6 +121,13 @@ func (h *Handler) take(r *http.Request, v version) (counts, *failure) {
 	defer b.free()
 	if f := b.read(r); f != nil {
 		return counts{}, f
+	}
+	if h.o.Enter != nil {
+		leave, ok := h.o.Enter(r.Context(), len(b.wire))
+		if !ok {
+			return counts{}, errBusy
+		}
+		defer leave()
 	}
 	if f := b.unpack(); f != nil {
 		return counts{}, f

@@ -1,10 +1,13 @@
 package remotewrite
 
 import (
+	"context"
 	"time"
 
 	"github.com/prometheus/prometheus/storage"
 	"go.uber.org/zap"
+
+	"github.com/gometheus/gometheus/pkg/semaphore"
 )
 
 // Options is what a Handler depends on.
@@ -16,6 +19,12 @@ type Options struct {
 	Appendable storage.AppendableV2
 	// Metadata is told type, help and unit of metric families; nil: nobody is.
 	Metadata Metadata
+	// Bodies bounds, by its size in bytes, what large bodies take at once, also those
+	// of others that it is shared with; nil: Limits.InFlight does.
+	Bodies *semaphore.Semaphore
+	// Enter waits for a place among the requests that are worked on at once, once the
+	// body is there; ok is false if there is none. nil: there always is.
+	Enter func(ctx context.Context, bytes int) (leave func(), ok bool)
 	// Limits; what is 0 in it is as in DefaultLimits.
 	Limits Limits
 	Now    func() time.Time
@@ -114,5 +123,6 @@ const (
 	Duplicate  Reason = "duplicate"    // another value for the same time
 	Malformed  Reason = "histogram"    // a histogram that contradicts itself
 	Exemplars  Reason = "exemplar"     // out of order, too long, or with invalid labels
+	TooMany    Reason = "series"       // a new one, and there are as many as may be
 	Meta       Reason = "metadata"     // without a family, not UTF-8, or too long
 )

@@ -107,6 +107,12 @@ func (b *batch) spend() error {
 func (b *batch) series(ctx context.Context) error {
 	c := &b.cur
 	defer func() { c.index++ }()
+	if len(c.samples)+len(c.histograms)+len(c.exemplars) == 0 {
+		// Two bytes of body are enough for a series of nothing.
+		if err := b.spend(); err != nil {
+			return err
+		}
+	}
 	ok, err := b.find()
 	if err != nil {
 		return err
