@@ -64,7 +64,6 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 		}
 	}()
 	tell := telemetry.New()
-	tellStorage(tell, store.Storage)
 	var stopping atomic.Bool
 	past, err := openHistory(ctx, cfg, store, tell, log)
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	"github.com/gometheus/gometheus/internal/server/storage/dump"
 	"github.com/gometheus/gometheus/internal/server/storage/memory"
 	"github.com/gometheus/gometheus/internal/server/storage/pgsql"
-	"github.com/gometheus/gometheus/internal/server/telemetry"
 )
 
 // openedStorage is a storage and what it does in the background.
@@ -58,23 +57,4 @@ func openStorage(ctx context.Context, cfg config.Config, log *zap.Logger) (opene
 func idle(ctx context.Context) error {
 	<-ctx.Done()
 	return nil
-}
-
-// tellStorage registers what a storage can tell of itself without asking others.
-func tellStorage(tell *telemetry.Telemetry, s storage.Storage) {
-	if s, ok := s.(interface{ Series() int64 }); ok {
-		tell.Func("gometheus_series", "Series in the state.", func() float64 { return float64(s.Series()) })
-	}
-	if s, ok := s.(interface{ JournalSize() int64 }); ok {
-		tell.Func("gometheus_journal_size_bytes", "What was written to the journal since the last snapshot.",
-			func() float64 { return float64(s.JournalSize()) })
-	}
-	if s, ok := s.(interface{ Refusing() bool }); ok {
-		tell.Func("gometheus_storage_refuses_writes", "1 while writes are refused since the disk takes none, else 0.", func() float64 {
-			if s.Refusing() {
-				return 1
-			}
-			return 0
-		})
-	}
 }

@@ -228,20 +228,6 @@ func (s *Store) All(ctx context.Context) iter.Seq2[metric.Metric, error] {
 	return s.mem.All(ctx)
 }
 
-// Series is how many series there are.
-func (s *Store) Series() int64 { return s.mem.Series() }
-
-// JournalSize is how many bytes were written to the journal since the last
-// snapshot.
-func (s *Store) JournalSize() int64 {
-	s.commitMu.Lock()
-	defer s.commitMu.Unlock()
-	return s.log.Size()
-}
-
-// Refusing tells whether writes are refused now, since the disk takes none.
-func (s *Store) Refusing() bool { return s.failure.Load() != nil }
-
 // minJournal is the size of the journal, in bytes, at which a snapshot is taken
 // whatever the interval. Above it the journal may grow to twice the snapshot, so
 // that writing snapshots stays a fraction of all writing.
