@@ -27,7 +27,7 @@ DATE      ?= $(shell TZ=UTC0 git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ -
 LDFLAGS   := -X $(BUILDINFO).version=$(VERSION) -X $(BUILDINFO).commit=$(COMMIT) -X $(BUILDINFO).date=$(DATE)
 
 .PHONY: help run bin cross test test-deps test-race crash bench fuzz lint lint-deps vuln fmt clean \
-	release-dry package-test container-test \
+	release-dry release package-test container-test \
 	build up down logs logsf vet-server test-server test-race-server vet-agent test-agent test-race-agent \
 	pprof-cpu-server pprof-mem-server pprof-cpu-agent pprof-mem-agent
 
@@ -44,7 +44,7 @@ bin: ## build bin/server and bin/agent
 
 cross: ## compile for the other systems that are supported, a 32-bit one among them
 	GOOS=linux GOARCH=arm GOARM=7 CGO_ENABLED=0 $(GO) build ./cmd/agent ./cmd/server
-	GOOS=windows CGO_ENABLED=0 $(GO) build ./cmd/agent ./cmd/server
+	GOOS=windows CGO_ENABLED=0 $(GO) build ./cmd/agent
 	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build ./cmd/agent ./cmd/server
 
 test: test-deps ## run the tests; installs what they need and the machine lacks
@@ -92,6 +92,10 @@ clean: ## remove what builds and benchmarks left
 
 release-dry: ## build archives, .deb, .rpm, SBOMs and checksums into dist/, and publish nothing (first time: minutes)
 	@scripts/release --snapshot
+
+release: ## build the same from the tag that is checked out, and upload it as a draft (needs GITHUB_TOKEN)
+	@test -n "$$GITHUB_TOKEN" || { echo 'release: GITHUB_TOKEN is not set; make release-dry needs none' >&2; exit 1; }
+	@scripts/release
 
 package-test: test-deps release-dry ## check what release-dry built: contents, units, installed on a scratch root, running, the same bytes twice
 	GOMETHEUS_DIST=$(CURDIR)/dist $(GO) test -count=1 -timeout=1h $(TESTFLAGS) ./deploy/...

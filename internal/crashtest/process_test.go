@@ -35,8 +35,10 @@ func start(t testing.TB, logFile, program string, args ...string) *process {
 	p.cmd = exec.Command(program, args...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	p.cmd.Dir = filepath.Dir(logFile)
-	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.Getenv("TMPDIR"),
-		"HISTORY=false"} // it has a test of its own
+	p.cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.Getenv("TMPDIR"),
+		"HISTORY=false",
+	} // it has a test of its own
 	if err := p.cmd.Start(); err != nil {
 		f.Close()
 		t.Fatal(err)

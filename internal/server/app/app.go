@@ -64,9 +64,14 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 		}
 	}()
 	tell := telemetry.New()
+	store.tell(tell)
 	var stopping atomic.Bool
 	past, err := openHistory(ctx, cfg, store, tell, log)
 	if err != nil {
+		if ctx.Err() != nil { // told to stop while it read
+			log.Info("stopped", zap.Error(err))
+			return nil
+		}
 		return err
 	}
 	defer func() {

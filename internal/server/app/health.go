@@ -22,7 +22,7 @@ import (
 // matter. That the database is away is an answer too, which no restart makes better;
 // a lock that nobody releases is none.
 func answers(ctx context.Context, h http.Handler) error {
-	for _, path := range []string{"/ping", "/value/gauge/gometheus_watchdog"} {
+	for _, path := range []string{"/ping", "/value/gauge/gometheus_watchdog", "/federate?match[]=gometheus_watchdog"} {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, path, http.NoBody)
 		if err != nil {
 			return fmt.Errorf("ask the server itself: %w", err)

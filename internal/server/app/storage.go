@@ -12,6 +12,7 @@ import (
 	"github.com/gometheus/gometheus/internal/server/storage/dump"
 	"github.com/gometheus/gometheus/internal/server/storage/memory"
 	"github.com/gometheus/gometheus/internal/server/storage/pgsql"
+	"github.com/gometheus/gometheus/internal/server/telemetry"
 )
 
 // openedStorage is a storage and what it does in the background.
@@ -20,6 +21,8 @@ type openedStorage struct {
 	name string
 	// Run works until ctx ends.
 	Run func(ctx context.Context) error
+	// tell registers what it tells of itself.
+	tell func(*telemetry.Telemetry)
 }
 
 // openStorage picks the storage that the configuration asks for. It waits for a
@@ -35,12 +38,14 @@ func openStorage(ctx context.Context, cfg config.Config, log *zap.Logger) (opene
 		if err != nil {
 			return openedStorage{}, err
 		}
-		return openedStorage{store, "PostgreSQL", store.Run}, nil
+		return openedStorage{store, "PostgreSQL", store.Run, func(t *telemetry.Telemetry) { tellDatabase(t, store) }}, nil
 	case cfg.FileStoragePath == "":
 		log.Warn("FILE_STORAGE_PATH is empty: the state lives in memory and ends with the process")
 		store := memory.New()
 		store.LimitSeries(cfg.Limits.Series)
-		return openedStorage{store, "memory", idle}, nil
+		return openedStorage{store, "memory", idle, func(t *telemetry.Telemetry) {
+			t.Func(seriesMetric, seriesHelp, func() float64 { return float64(store.Series()) })
+		}}, nil
 	default:
 		store, err := dump.Open(dump.Options{
 			FS: vfs.Default, Path: cfg.FileStoragePath, Interval: cfg.StoreInterval, Restore: cfg.Restore,
@@ -49,8 +54,42 @@ func openStorage(ctx context.Context, cfg config.Config, log *zap.Logger) (opene
 		if err != nil {
 			return openedStorage{}, err
 		}
-		return openedStorage{store, cfg.FileStoragePath, store.Run}, nil
+		return openedStorage{store, cfg.FileStoragePath, store.Run, func(t *telemetry.Telemetry) { tellFiles(t, store) }}, nil
 	}
+}
+
+const (
+	seriesMetric = "gometheus_series"
+	seriesHelp   = "Series in the state."
+)
+
+func tellFiles(t *telemetry.Telemetry, store *dump.Store) {
+	t.Func(seriesMetric, seriesHelp, func() float64 { return float64(store.Stats().Series) })
+	t.Func("gometheus_journal_bytes", "Size of the journal since the last snapshot.", func() float64 { return float64(store.Stats().JournalBytes) })
+	t.Func("gometheus_snapshot_bytes", "Size of the snapshot on disk; 0 if there is none.", func() float64 { return float64(store.Stats().SnapshotBytes) })
+	t.Func("gometheus_snapshot_timestamp_seconds", "When the last snapshot was taken, in Unix time; 0 if this process has taken none.", func() float64 {
+		if at := store.Stats().SnapshotAt; !at.IsZero() {
+			return float64(at.UnixMilli()) / 1000
+		}
+		return 0
+	})
+	t.Func("gometheus_journal_failing", "1 while the journal refuses writes, else 0.", func() float64 {
+		if store.Stats().Failing {
+			return 1
+		}
+		return 0
+	})
+}
+
+func tellDatabase(t *telemetry.Telemetry, store *pgsql.Store) {
+	t.Func("gometheus_database_connections", "Open connections to PostgreSQL.", func() float64 {
+		open, _ := store.Conns()
+		return float64(open)
+	})
+	t.Func("gometheus_database_connections_in_use", "Connections to PostgreSQL that are in use.", func() float64 {
+		_, used := store.Conns()
+		return float64(used)
+	})
 }
 
 // idle is the background of a storage that has none.

@@ -23,7 +23,7 @@ func TestAnswers(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 1<<40)
 	defer cancel()
 	require.NoError(t, answers(ctx, away))
-	require.Equal(t, []string{"/ping", "/value/gauge/gometheus_watchdog"}, asked)
+	require.Equal(t, []string{"/ping", "/value/gauge/gometheus_watchdog", "/federate"}, asked)
 
 	locked, done := make(chan struct{}), make(chan error, 1)
 	go func() {

@@ -107,11 +107,12 @@ func (w *writer) commit(batch []sample) error {
 // go: it would refuse it again.
 func (w *writer) append(smp *sample) {
 	s := smp.s
-	if typed := s.kind() == metric.Gauge && s.family.counter.Load(); typed != s.typed {
-		s.ref, s.typed = 0, typed
+	if kinded := s.kind() == metric.Gauge && s.family.counter.Load(); kinded != s.kinded {
+		s.ref, s.kinded = 0, kinded
 	}
 	counter := s.kind() == metric.Counter
-	if counter && smp.t <= s.flushed && s.flushed != 0 {
+	// A zero that comes late has its place before all others.
+	if counter && smp.t <= s.flushed && s.flushed != 0 && !smp.zero {
 		smp.t = s.flushed + 1 // the time was given out before the newest was known
 	}
 	// A counter whose newest time isn't known, since the process is new, must not
@@ -159,7 +160,7 @@ func (w *writer) appendAt(smp *sample, strict bool) error {
 			return err
 		}
 	}
-	ref, err := w.app.Append(0, labelsOf(s.key, s.typed, &w.builder), 0, smp.t, smp.v, nil, nil, opts)
+	ref, err := w.app.Append(0, labelsOf(s.key, s.kinded, &w.builder), 0, smp.t, smp.v, nil, nil, opts)
 	if err == nil {
 		s.ref = ref
 	}
@@ -173,8 +174,8 @@ func (w *writer) newest(s *series, from int64) (t int64, v float64, found bool) 
 	if err != nil {
 		return 0, 0, false
 	}
-	defer q.Close()
-	ls := labelsOf(s.key, s.typed, &w.builder)
+	defer func() { _ = q.Close() }() // nothing was written
+	ls := labelsOf(s.key, s.kinded, &w.builder)
 	var matchers []*labels.Matcher
 	ls.Range(func(l labels.Label) {
 		matchers = append(matchers, labels.MustNewMatcher(labels.MatchEqual, l.Name, l.Value))

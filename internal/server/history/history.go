@@ -50,6 +50,8 @@ import (
 	"github.com/prometheus/prometheus/util/compression"
 	"go.uber.org/zap"
 	"go.uber.org/zap/exp/zapslog"
+
+	"github.com/gometheus/gometheus/internal/common/metric"
 )
 
 const (
@@ -154,6 +156,7 @@ func Open(o Options) (*History, error) {
 		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Minute.Milliseconds() },
 		Parser:                   h.parser,
 	})
+	h.epoch = 1 // that of a series which never waited is 0
 	h.table.init()
 	h.families.init()
 	h.reporters.init()
@@ -169,6 +172,7 @@ func (h *History) Run(ctx context.Context) error {
 	tick := time.NewTicker(flushInterval)
 	defer tick.Stop()
 	swept, saved := h.clock(), h.clock()
+	h.warnOfFuture()
 	for {
 		select {
 		case <-ctx.Done():
@@ -185,8 +189,21 @@ func (h *History) Run(ctx context.Context) error {
 				h.o.Log.Warn("who reports is not saved", zap.Error(err))
 			}
 			saved = now
+			h.warnOfFuture()
 		}
 		h.Flush()
+	}
+}
+
+// warnOfFuture tells when the TSDB has samples of a time to come, which only a
+// clock that was wrong can have made: it takes nothing that is older than the
+// newest sample by more than the out-of-order window.
+func (h *History) warnOfFuture() {
+	newest := time.UnixMilli(h.db.Head().MaxTime())
+	if h.db.Head().NumSeries() > 0 && newest.After(h.o.Now().Add(2*metric.MaxAhead*time.Millisecond)) {
+		h.o.Log.Error("the history has samples of a time to come, taken while this machine's clock was wrong; "+
+			"current ones are refused if they are older than these by more than HISTORY_OUT_OF_ORDER: "+
+			"stop the server and move HISTORY_PATH away, or wait", zap.Time("newest", newest))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -324,8 +325,205 @@ func TestKindsOfOneName(t *testing.T) {
 	r.h.Flush()
 	r.sleep(time.Second)
 	r.push(storage.Mark{}, 0, counter("x", 4, 0), gauge("x", 2.5, 0))
-	require.Equal(t, 4.0, r.at(`x{__type__=""}`))
-	require.Equal(t, 2.5, r.at(`x{__type__="gauge"}`))
+	require.Equal(t, 4.0, r.at(`x{__kind__=""}`))
+	require.Equal(t, 2.5, r.at(`x{__kind__="gauge"}`))
+	for _, q := range []string{"rate(x[1m])", "x * 2", "abs(x)", "max_over_time(x[1m])"} {
+		query, err := r.h.Engine().NewInstantQuery(context.Background(), r.h, nil, q, r.clock())
+		require.NoError(t, err)
+		require.NoError(t, query.Exec(context.Background()).Err, "both are one where their labels are the same")
+		query.Close()
+	}
+}
+
+// TestCounterIsBornOnce: a storage that applies several batches together says of
+// each that it made the series, and of each the same total.
+func TestCounterIsBornOnce(t *testing.T) {
+	r := newRig(t)
+	ms := []metric.Metric{counter("c", 1, r.ms()), counter("c", 2, r.ms())}
+	steps := metric.Trace(nil, ms)
+	for i := range steps {
+		steps[i].Stored, steps[i].Total, steps[i].Created = true, 3, true
+	}
+	r.h.Record(&history.Push{Metrics: ms, Steps: steps})
+	r.h.Flush()
+	r.h.Record(&history.Push{Metrics: ms[1:], Steps: steps[1:]})
+	r.sleep(time.Second)
+	require.Equal(t, 0.0, r.at("resets(c[1m])"))
+	require.Equal(t, 3.0, r.at("c"))
+	require.Equal(t, point{ms[0].Timestamp - 1, 0}, r.points("c")[`{__name__="c"}`][0])
+}
+
+// TestBornOutOfOrder: of two first batches the second is recorded first.
+func TestBornOutOfOrder(t *testing.T) {
+	for _, flush := range []bool{false, true} {
+		r := newRig(t)
+		var steps [2][]metric.Step
+		ms := []metric.Metric{counter("c", 5, r.ms())}
+		for i := range steps {
+			w := &storage.Write{Metrics: slices.Clone(ms), Steps: metric.Trace(nil, ms)}
+			_, err := r.state.Apply(context.Background(), w)
+			require.NoError(t, err)
+			steps[i] = w.Steps
+		}
+		r.h.Record(&history.Push{Metrics: ms, Steps: steps[1]})
+		if flush {
+			r.h.Flush()
+		}
+		r.h.Record(&history.Push{Metrics: ms, Steps: steps[0]})
+		require.Equal(t, map[string][]point{`{__name__="c"}`: {{r.ms() - 1, 0}, {r.ms(), 10}}}, r.points("c"))
+	}
+}
+
+// TestReplayIsNoSeriesOfItsOwn: what comes twice must not go stale twice.
+func TestReplayIsNoSeriesOfItsOwn(t *testing.T) {
+	r := newRig(t)
+	const every = 10 * time.Second
+	mark := func(n int) storage.Mark { return storage.Mark{Producer: "#a", Sequence: uint64(n)} }
+	first := gauge("g", 1, r.ms(), "instance", "i")
+	r.push(mark(1), every, first)
+	r.sleep(time.Second)
+	r.push(mark(1), every, first)
+	for i := range 8 {
+		r.sleep(every)
+		r.push(mark(2+i), every, gauge("g", 1, 0, "instance", "i"))
+		r.h.Sweep()
+		require.Equal(t, 1.0, r.at("g"))
+	}
+}
+
+// TestReplayOfAnotherBody: a mark that was applied must not let in what no limit
+// has looked at.
+func TestReplayOfAnotherBody(t *testing.T) {
+	r := newRig(t)
+	mark := storage.Mark{Producer: "#a", Sequence: 1}
+	r.push(mark, time.Second, gauge("g", 1, 0, "instance", "i"))
+	for i := range 100 {
+		r.push(mark, time.Second, gauge(fmt.Sprint("x", i), 1, 0, "instance", fmt.Sprint(i)))
+	}
+	r.h.Sweep()
+	r.h.Flush()
+	require.Equal(t, uint64(2), r.h.DB().Head().NumSeries(), "g and up")
+}
+
+// TestReplayTellsTotal: the outcome of the first try was not known.
+func TestReplayTellsTotal(t *testing.T) {
+	r := newRig(t)
+	r.push(storage.Mark{}, 0, counter("c", 1, 0))
+	r.h.Flush()
+	r.sleep(time.Second)
+	mark := storage.Mark{Producer: "#a", Sequence: 1}
+	ms := []metric.Metric{counter("c", 100, r.ms())}
+	_, err := r.state.Apply(context.Background(), &storage.Write{Mark: mark, Metrics: slices.Clone(ms)})
+	require.NoError(t, err)
+	r.push(mark, 0, ms...)
+	r.sleep(time.Second)
+	require.Equal(t, 101.0, r.at("c"))
+	require.Equal(t, 0.0, r.at("resets(c[1m])"))
+}
+
+func TestReconcileWithClocksThatAreOff(t *testing.T) {
+	r := newRig(t)
+	r.push(storage.Mark{}, 0, gauge("ahead", 1, r.ms()+60_000), counter("c", 1, 0), counter("behind", 1, r.ms()-3_000_000))
+	r.h.Flush()
+	r.sleep(time.Second)
+	ms := []metric.Metric{counter("c", 10, r.ms()), counter("behind", 10, r.ms()-2_999_000)}
+	_, err := r.state.Apply(context.Background(), &storage.Write{Metrics: ms, Arrived: r.ms()})
+	require.NoError(t, err)
+	require.NoError(t, r.h.Close())
+	r.open()
+	require.NoError(t, r.h.Reconcile(context.Background(), r.state.All(context.Background())))
+	require.Equal(t, 11.0, r.at("c"))
+	require.Equal(t, 11.0, r.at("last_over_time(behind[1h])"))
+	require.Equal(t, 0.0, r.at("resets(behind[2h])"))
+}
+
+func TestReconcileIntoNothing(t *testing.T) {
+	r := newRig(t)
+	ms := []metric.Metric{counter("c", 10, r.ms())}
+	_, err := r.state.Apply(context.Background(), &storage.Write{Metrics: ms})
+	require.NoError(t, err)
+	require.NoError(t, r.h.Reconcile(context.Background(), r.state.All(context.Background())))
+	require.Equal(t, 10.0, r.at("c"))
+}
+
+// TestSmallTimes: a record that never waited must not be taken for one that does.
+func TestSmallTimes(t *testing.T) {
+	r := newRig(t)
+	_, err := r.state.Apply(context.Background(), &storage.Write{Metrics: []metric.Metric{counter("c", 1, 1)}})
+	require.NoError(t, err)
+	r.push(storage.Mark{}, 0, counter("c", 1, 2))
+	r.push(storage.Mark{}, 0, counter("c", 1, -5), gauge("g", 1, -3))
+	r.h.Flush()
+}
+
+func TestProducerOfSeveralInstances(t *testing.T) {
+	r := newRig(t)
+	const every = 10 * time.Second
+	for i := range 4 {
+		a, b := gauge("g", 1, 0, "instance", "a"), gauge("g", 1, 0, "instance", "b")
+		r.push(storage.Mark{Producer: "#gw", Sequence: uint64(2*i + 1)}, every, a, b)
+		r.push(storage.Mark{Producer: "#gw", Sequence: uint64(2*i + 2)}, every, b, a)
+		for range 2 {
+			r.h.Sweep()
+			require.Equal(t, 1.0, r.at(`up{instance="a"}`))
+			require.Equal(t, 1.0, r.at(`up{instance="b"}`))
+			r.sleep(every / 2)
+		}
+	}
+	for range 5 { // b is no longer there
+		r.push(storage.Mark{Producer: "#gw", Sequence: uint64(100 + r.ms())}, every, gauge("g", 1, 0, "instance", "a"))
+		r.sleep(every)
+		r.h.Sweep()
+	}
+	require.Equal(t, 1.0, r.at(`up{instance="a"}`))
+	require.Equal(t, 0.0, r.at(`up{instance="b"}`))
+}
+
+// TestCountersHoldAfterRestart: one that is seldom incremented stays in sight
+// while its producer reports.
+func TestCountersHoldAfterRestart(t *testing.T) {
+	r := newRig(t)
+	const every = 10 * time.Second
+	r.push(storage.Mark{Producer: "#a", Sequence: 1}, every, gauge("g", 1, 0, "instance", "i"), counter("errors", 1, 0, "instance", "i"))
+	require.NoError(t, r.h.Close())
+	r.open()
+	require.NoError(t, r.h.Reconcile(context.Background(), r.state.All(context.Background())))
+	for i := range 60 {
+		r.sleep(every)
+		r.push(storage.Mark{Producer: "#a", Sequence: uint64(i + 2)}, every, gauge("g", 1, 0, "instance", "i"))
+		r.h.Sweep()
+	}
+	require.Equal(t, 1.0, r.at("errors"))
+	r.push(storage.Mark{Producer: "#a", Sequence: 1000}, every, counter("errors", 1, 0, "instance", "i"))
+	r.sleep(time.Second)
+	require.Equal(t, 2.0, r.at("errors"))
+	require.Equal(t, 0.0, r.at("resets(errors[1h])"))
+}
+
+// TestClockBehind: the times of an agent whose clock is behind are kept as they
+// are, and its gauges come back at once.
+func TestClockBehind(t *testing.T) {
+	r := newRig(t)
+	const every, behind = 10 * time.Second, 100_000
+	push := func() {
+		r.push(storage.Mark{Producer: "#a", Sequence: uint64(r.ms())}, every,
+			gauge("g", 1, r.ms()-behind, "instance", "i"), counter("c", 10, r.ms()-behind, "instance", "i"))
+	}
+	for range 20 {
+		push()
+		r.sleep(every)
+		r.h.Sweep()
+	}
+	all := r.points("c")[`{__name__="c", instance="i"}`]
+	require.Len(t, all, 21)
+	for i := range all[2:] {
+		require.Equal(t, every.Milliseconds(), all[i+2].T-all[i+1].T)
+	}
+	r.sleep(5 * every)
+	r.h.Sweep()
+	require.True(t, math.IsNaN(r.at("g")))
+	push()
+	require.Equal(t, 1.0, r.at("g"))
 }
 
 func TestSilentProducer(t *testing.T) {

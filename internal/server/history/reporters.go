@@ -36,22 +36,26 @@ const (
 	instanceLabel = "instance"
 )
 
-// reporters are the producers that said how often they report. mu of History
-// guards them. Times are by History.clock, in milliseconds.
+// reporters are the producers that said how often they report, each once for
+// every instance that it reports for. mu of History guards them. Times are by
+// History.clock, in milliseconds.
 type reporters struct {
-	byName    map[string]uint32 // producer → its number, from 1
-	list      []reporter        // by number - 1
-	free      []uint32
-	instances map[string]*instance
-	shortest  int64 // the shortest interval of all, 0 if there is none
+	byName     map[reporterName]uint32 // number, from 1
+	byInstance map[string]uint32       // one that reports for it
+	list       []reporter              // by number - 1
+	free       []uint32
+	instances  map[string]*instance
+	shortest   int64 // the shortest interval of all, 0 if there is none
 }
 
+type reporterName struct{ producer, instance string }
+
 type reporter struct {
-	name     string
-	instance string
-	every    int64
-	seen     int64
-	late     bool // missed its reports
+	reporterName // zero: free
+	every        int64
+	seen         int64
+	behind       int64 // how old the newest sample of its last report was
+	late         bool  // missed its reports
 }
 
 // instance is what the series up{instance=…} is about. Several producers may
@@ -64,59 +68,93 @@ type instance struct {
 }
 
 func (r *reporters) init() {
-	r.byName = make(map[string]uint32)
+	r.byName = make(map[reporterName]uint32)
+	r.byInstance = make(map[string]uint32)
 	r.instances = make(map[string]*instance)
 }
 
-// reportLocked notes that a producer reported and writes up. It returns the
-// producer's number, 0 if it has no name or there are too many.
-func (h *History) reportLocked(p *Push, now int64) uint32 {
-	name := p.Producer
-	inst := ""
+// sender tells which reporter the metrics of a push are of.
+type sender struct {
+	h        *History
+	p        *Push
+	now      int64
+	producer string
+	instance string // of metrics that name none
+	newest   int64  // time of all samples
+
+	last string // the instance of the metric before …
+	n    uint32 // … and its reporter
+}
+
+// senderLocked looks who sent p; if they don't say how often they report, all
+// metrics are nobody's.
+func (h *History) senderLocked(p *Push, now int64) sender {
+	s := sender{h: h, p: p, now: now, producer: p.Producer}
+	if p.Every <= 0 {
+		return s
+	}
 	for i := range p.Metrics {
-		if inst = p.Metrics[i].Labels.Get(instanceLabel); inst != "" {
-			break
+		if s.instance == "" {
+			s.instance = p.Metrics[i].Labels.Get(instanceLabel)
 		}
+		s.newest = max(s.newest, p.Steps[i].Time)
 	}
-	if name == "" {
-		name = inst
+	if s.instance == "" {
+		s.instance = p.Producer
 	}
-	if inst == "" && name != "" {
-		inst = name
+	if s.producer == "" {
+		s.producer = s.instance
+	}
+	return s
+}
+
+// of is the number of the reporter that m is of; 0: none.
+func (s *sender) of(m *metric.Metric) uint32 {
+	if s.p.Every <= 0 {
+		return 0
+	}
+	inst := m.Labels.Get(instanceLabel)
+	if inst == "" {
+		inst = s.instance
 	}
 	if inst == "" {
 		return 0
 	}
+	if inst != s.last {
+		s.last, s.n = inst, s.h.reportLocked(s, inst)
+	}
+	return s.n
+}
+
+// reportLocked notes that a producer reported for an instance and writes up. It
+// returns the reporter's number, 0 if there are too many.
+func (h *History) reportLocked(s *sender, inst string) uint32 {
 	r := &h.reporters
-	n, ok := r.byName[name]
+	n, ok := r.byName[reporterName{s.producer, inst}]
 	if !ok {
-		if n = r.add(name, inst); n == 0 {
+		if n = r.add(s.producer, inst); n == 0 {
 			return 0
 		}
 	}
 	rep := &r.list[n-1]
-	if rep.instance != inst { // it has a new name
-		r.leave(rep, h.clock())
-		rep.instance = string([]byte(inst))
-		r.join(rep)
-	}
+	up := r.instances[inst]
 	if rep.late {
 		rep.late = false
-		r.instances[rep.instance].alive++
+		up.alive++
 	}
-	rep.every, rep.seen = p.Every.Milliseconds(), h.clock()
+	r.byInstance[rep.instance] = n
+	rep.every, rep.seen, rep.behind = s.p.Every.Milliseconds(), h.clock(), s.now-s.newest
 	if r.shortest == 0 || rep.every < r.shortest {
 		r.shortest = rep.every
 	}
-	up := r.instances[rep.instance]
 	if up.written == 0 || up.up.value != 1 || rep.seen-up.written >= min(rep.every/2, upEvery) {
-		h.upLocked(up, 1, now)
+		h.upLocked(up, 1, s.now)
 	}
 	return n
 }
 
 // add makes a reporter, alive. It returns 0 if there are too many.
-func (r *reporters) add(name, inst string) uint32 {
+func (r *reporters) add(producer, inst string) uint32 {
 	var n uint32
 	switch {
 	case len(r.free) > 0:
@@ -128,32 +166,39 @@ func (r *reporters) add(name, inst string) uint32 {
 	default:
 		return 0
 	}
-	rep := &r.list[n-1]
-	*rep = reporter{name: string([]byte(name)), instance: string([]byte(inst))}
-	r.byName[rep.name] = n
-	r.join(rep)
+	name := reporterName{string([]byte(producer)), string([]byte(inst))}
+	r.list[n-1] = reporter{reporterName: name}
+	r.byName[name] = n
+	of, ok := r.instances[name.instance]
+	if !ok {
+		up := metric.Metric{Kind: metric.Gauge, Name: "up", Labels: metric.NewLabels(instanceLabel, name.instance)}
+		of = &instance{up: series{key: string(up.AppendKey(nil)), family: new(family)}}
+		r.instances[name.instance] = of
+	}
+	of.alive++
+	r.byInstance[name.instance] = n
 	return n
 }
 
-// join makes rep one of its instance's reporters.
-func (r *reporters) join(rep *reporter) {
-	inst, ok := r.instances[rep.instance]
-	if !ok {
-		up := metric.Metric{Kind: metric.Gauge, Name: "up", Labels: metric.NewLabels(instanceLabel, rep.instance)}
-		inst = &instance{up: series{key: string(up.AppendKey(nil)), family: new(family)}}
-		r.instances[rep.instance] = inst
-	}
-	if !rep.late {
-		inst.alive++
-	}
-}
-
-func (r *reporters) leave(rep *reporter, now int64) {
-	if inst := r.instances[rep.instance]; !rep.late {
+// miss notes that a reporter is late.
+func (r *reporters) miss(rep *reporter, now int64) {
+	rep.late = true
+	if inst := r.instances[rep.instance]; inst != nil {
 		if inst.alive--; inst.alive == 0 {
 			inst.silent = now
 		}
 	}
+}
+
+// drop forgets a reporter, to whom no series points any more.
+func (r *reporters) drop(n uint32) {
+	rep := &r.list[n-1]
+	delete(r.byName, rep.reporterName)
+	if r.byInstance[rep.instance] == n {
+		delete(r.byInstance, rep.instance)
+	}
+	*rep = reporter{}
+	r.free = append(r.free, n)
 }
 
 func (h *History) upLocked(inst *instance, v float64, now int64) {
@@ -191,12 +236,11 @@ func (h *History) sweep() {
 	r.shortest = 0
 	for i := range r.list {
 		rep := &r.list[i]
-		if rep.name == "" {
+		if rep.producer == "" {
 			continue
 		}
 		if !rep.late && missed(clock-rep.seen, rep.every) {
-			r.leave(rep, clock)
-			rep.late = true
+			r.miss(rep, clock)
 		}
 		if !rep.late && (r.shortest == 0 || rep.every < r.shortest) {
 			r.shortest = rep.every
@@ -209,9 +253,11 @@ func (h *History) sweep() {
 		rep := &r.list[s.reporter-1]
 		switch {
 		case rep.late, s.kind() == metric.Gauge && missed(clock-s.seen, rep.every):
-			h.addLocked(s, max(now, s.last+1), staleNaN)
+			// At the time that its samples would have now: if the sender's clock is
+			// behind, a marker of our time would hide those that come later.
+			h.addLocked(s, max(min(now, s.last+clock-s.seen), s.last+1), staleNaN)
 			s.reporter = 0
-		case s.kind() == metric.Counter && now-s.last >= holdEvery:
+		case s.kind() == metric.Counter && now-s.last >= holdEvery && rep.behind < holdEvery/2:
 			h.addLocked(s, now, float64(s.total))
 		}
 	})
@@ -229,12 +275,9 @@ func (h *History) sweep() {
 		}
 	}
 	for i := range r.list {
-		rep := &r.list[i]
-		// By now none of its series points to it: they are stale.
-		if rep.name != "" && rep.late && (clock-rep.seen > forgetAfter || r.instances[rep.instance] == nil) {
-			delete(r.byName, rep.name)
-			*rep = reporter{}
-			r.free = append(r.free, uint32(i+1))
+		// By now none of a late one's series points to it: they are stale.
+		if rep := &r.list[i]; rep.late && (clock-rep.seen > forgetAfter || r.instances[rep.instance] == nil) {
+			r.drop(uint32(i + 1))
 		}
 	}
 }
@@ -258,8 +301,8 @@ func (h *History) saveReporters() error {
 	clock := h.clock()
 	saved := make([]savedReporter, 0, len(h.reporters.byName))
 	for _, rep := range h.reporters.list {
-		if rep.name != "" {
-			saved = append(saved, savedReporter{rep.name, rep.instance, rep.every, clock - rep.seen})
+		if rep.producer != "" {
+			saved = append(saved, savedReporter{rep.producer, rep.instance, rep.every, clock - rep.seen})
 		}
 	}
 	h.mu.Unlock()
@@ -268,7 +311,7 @@ func (h *History) saveReporters() error {
 		return err
 	}
 	path := filepath.Join(h.o.Path, reportersFile)
-	if err := os.WriteFile(path+".tmp", out.Bytes(), 0o640); err != nil {
+	if err := os.WriteFile(path+".tmp", out.Bytes(), 0o600); err != nil {
 		return err
 	}
 	return os.Rename(path+".tmp", path)
@@ -288,7 +331,7 @@ func (h *History) loadReporters() error {
 	}
 	r := &h.reporters
 	for _, sr := range saved {
-		if sr.Producer == "" || sr.Instance == "" || sr.Every <= 0 || r.byName[sr.Producer] != 0 {
+		if sr.Producer == "" || sr.Instance == "" || sr.Every <= 0 || r.byName[reporterName{sr.Producer, sr.Instance}] != 0 {
 			continue
 		}
 		n := r.add(sr.Producer, sr.Instance)
@@ -300,8 +343,7 @@ func (h *History) loadReporters() error {
 		// Whoever was late stays so; the others have their time to report.
 		if missed(sr.Silent, sr.Every) {
 			rep.seen = -sr.Silent
-			r.leave(rep, rep.seen)
-			rep.late = true
+			r.miss(rep, rep.seen)
 		}
 	}
 	return nil

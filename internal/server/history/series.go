@@ -3,6 +3,7 @@ package history
 import (
 	"sync/atomic"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	promstorage "github.com/prometheus/prometheus/storage"
 
@@ -16,7 +17,7 @@ type series struct {
 
 	// Guarded by flushMu.
 	ref     promstorage.SeriesRef // 0: not known
-	typed   bool                  // ref is that of the series with the label __type__
+	kinded  bool                  // ref is that of the series with the label __kind__
 	flushed int64                 // newest time that the TSDB has; 0: not known
 
 	// Guarded by mu.
@@ -27,6 +28,7 @@ type series struct {
 	at       uint32  // … the newest sample is there
 	reporter uint32  // who sends it, if that one said how often; 0: none
 	ahead    uint32  // of a gauge: by how much last was put off, see gaugeLocked
+	single   bool    // last is the time of its only sample
 	seen     int64   // when it was sent last, by clock
 }
 
@@ -38,45 +40,46 @@ func (s *series) covers(t int64) bool { return s.last-int64(s.ahead) <= t && t <
 
 // sample waits for the TSDB.
 type sample struct {
-	s *series
-	t int64
-	v float64
+	s    *series
+	t    int64
+	v    float64
+	zero bool // a counter's first one
 }
 
-// typeLabel tells a gauge apart from a counter of the same name: in the state
-// they are two series, and in the history they would be one. Prometheus has the
-// name for the same purpose.
-const typeLabel = "__type__"
+// kindLabel tells a gauge apart from a counter of the same name: in the state they
+// are two series, and in the history they would be one. Nobody can push a label
+// of this name. It is not Prometheus' __type__, which functions and operators drop
+// together with the metric's name, so that the two would clash again.
+const kindLabel = "__kind__"
 
 // labelsOf makes the labels under which the TSDB knows a series.
-func labelsOf(key string, typed bool, b *labels.ScratchBuilder) labels.Labels {
+func labelsOf(key string, kinded bool, b *labels.ScratchBuilder) labels.Labels {
 	var m metric.Metric
 	var scratch [32]metric.Label
 	if err := m.ParseKey(key, scratch[:0]); err != nil {
 		panic("history: key of our own making: " + err.Error())
 	}
 	b.Reset()
-	b.Add(labels.MetricName, m.Name)
+	b.Add(model.MetricNameLabel, m.Name)
 	for _, l := range m.Labels {
 		b.Add(l.Name, l.Value)
 	}
-	if typed {
-		b.Add(typeLabel, m.Kind.String())
+	if kinded {
+		b.Add(kindLabel, m.Kind.String())
 	}
 	b.Sort()
 	return b.Labels()
 }
 
-// pageSize is how many records lie together; they never move.
-const pageSize = 512
+// pageSize is how many records stand in a page.
+const pageSize = 1024
 
 // table finds the record of a series: by the storage's number for it, or by its
-// key if the storage has no numbers.
+// key if the storage has no numbers, or hasn't told this one yet.
 type table struct {
-	pages  []*[pageSize]series
-	byKey  map[string]*series
-	others []*series // found by key, in their order
-	key    []byte    // scratch
+	pages []*[pageSize]*series // by number - 1
+	byKey map[string]*series
+	key   []byte // scratch
 }
 
 func (t *table) init() { t.byKey = make(map[string]*series) }
@@ -91,7 +94,6 @@ func (h *History) findLocked(m *metric.Metric, st *metric.Step) *series {
 		}
 		s := &series{key: string(t.key), family: h.families.find(m)}
 		t.byKey[s.key] = s
-		t.others = append(t.others, s)
 		return s
 	}
 	n := st.Series - 1
@@ -100,11 +102,18 @@ func (h *History) findLocked(m *metric.Metric, st *metric.Step) *series {
 	}
 	page := &t.pages[n/pageSize]
 	if *page == nil {
-		*page = new([pageSize]series)
+		*page = new([pageSize]*series)
 	}
-	s := &(*page)[n%pageSize]
-	if s.key == "" {
-		s.key, s.family = st.Key, h.families.find(m)
+	s := (*page)[n%pageSize]
+	if s == nil {
+		// Perhaps Reconcile knows it.
+		if s = t.byKey[st.Key]; s != nil {
+			delete(t.byKey, st.Key)
+			s.key = st.Key // which the storage holds anyway
+		} else {
+			s = &series{key: st.Key, family: h.families.find(m)}
+		}
+		(*page)[n%pageSize] = s
 	}
 	return s
 }
@@ -115,13 +124,13 @@ func (t *table) eachLocked(f func(*series)) {
 		if page == nil {
 			continue
 		}
-		for i := range page {
-			if page[i].key != "" {
-				f(&page[i])
+		for _, s := range page {
+			if s != nil {
+				f(s)
 			}
 		}
 	}
-	for _, s := range t.others {
+	for _, s := range t.byKey {
 		f(s)
 	}
 }

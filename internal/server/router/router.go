@@ -100,7 +100,11 @@ func Inner(o Options) http.Handler {
 	writePath.Post("/update/*", h(o.API.UpdatePath))
 	post(ask, "/value", h(o.API.ValueJSON))
 	if o.Prometheus != nil {
-		prom = o.Prometheus(verify(middleware.WriteBody), o.guardChange)
+		noForms := func(h http.Handler) http.Handler { return h }
+		if o.Credentials {
+			noForms = middleware.NoForms(o.Problem)
+		}
+		prom = o.Prometheus(verify(middleware.WriteBody), func(h http.Handler) http.Handler { return noForms(o.guardChange(h)) })
 		prom.Routes(r.With(patient(o.QueryTime)))
 	} else {
 		// Otherwise it would look like a wrong address.

@@ -76,7 +76,7 @@ type Write struct {
 	// Minimal tells that nobody looks at the stored values.
 	Minimal bool
 	// Steps is what the batch did, for the history: nil, or one per metric, made
-	// by metric.Trace. Apply completes them if it returns nil.
+	// by metric.Trace. Apply completes them if it returns nil, also of a replay.
 	Steps []metric.Step
 }
 

@@ -43,7 +43,8 @@ type batch struct {
 	wrote  counts
 	refuse refusals
 
-	cur current
+	cur  current
+	last *series // the one before cur, if the cache has it
 
 	// Of a request of 2.0: where its symbols stand, and the numbers of those that
 	// have one in the table of the Handler.
@@ -77,7 +78,7 @@ type current struct {
 	histograms [][]byte
 	exemplars  [][]byte
 	meta       wire.Metadata2
-	bad        error // what is wrong with its labels
+	bad        fault // what is wrong with its labels
 	nrefs      int   // of its labels, in 2.0
 	foreign    bool  // some of these have no number in the Handler's table
 }
@@ -141,17 +142,16 @@ func (b *batch) failed(err error) *failure {
 				l.Samples, l.Buckets),
 		}
 	}
-	var f *refusedRequest
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*requestError](err); ok {
 		return &failure{status: http.StatusBadRequest, text: f.text}
 	}
 	return &failure{status: http.StatusInternalServerError, text: "not written because of an internal error: try again", cause: err}
 }
 
-// refusedRequest is an error of a whole request.
-type refusedRequest struct{ text string }
+// requestError is an error of a whole request.
+type requestError struct{ text string }
 
-func (e *refusedRequest) Error() string { return e.text }
+func (e *requestError) Error() string { return e.text }
 
 // tell hands on the metadata.
 func (b *batch) tell() {
@@ -201,7 +201,7 @@ func (b *batch) free() {
 	clear(b.moved)
 	clear(b.metas)
 	b.born, b.moved, b.metas = b.born[:0], b.moved[:0], b.metas[:0]
-	b.app, b.exApp, b.wrote, b.refuse = nil, nil, counts{}, refusals{}
+	b.app, b.exApp, b.wrote, b.refuse, b.last = nil, nil, counts{}, refusals{}, nil
 	b.symbols, b.ids = shrink(b.symbols), shrink(b.ids)
 	b.cur = current{
 		samples:    shrink(b.cur.samples),
@@ -229,7 +229,7 @@ func shrink[T any](s []T) []T {
 func (b *batch) find() (ok bool, err error) {
 	c := &b.cur
 	c.known, c.ref, c.set = nil, 0, labels.EmptyLabels()
-	if len(c.key) == 0 || c.bad != nil {
+	if len(c.key) == 0 || c.bad.found() {
 		return false, b.parse()
 	}
 	if !c.foreign && b.known() {
@@ -238,7 +238,7 @@ func (b *batch) find() (ok bool, err error) {
 	if err := b.parse(); err != nil {
 		return false, err
 	}
-	if c.bad != nil {
+	if c.bad.found() {
 		return false, nil
 	}
 	if waited := !b.births; waited || c.foreign {
@@ -254,12 +254,21 @@ func (b *batch) find() (ok bool, err error) {
 	return true, nil
 }
 
+// known finds the current series by its key, if the cache has it. Senders mostly
+// send their series in the same order, so it looks first at the one that came
+// after the one before.
 func (b *batch) known() bool {
 	c := &b.cur
-	c.hash = maphash.Bytes(b.h.seed, c.key)
-	if c.known = b.h.cache.find(c.hash, c.key, b.minute); c.known == nil {
-		return false
+	before := b.last
+	if c.known = before.successor(c.key, b.minute); c.known == nil {
+		c.hash = maphash.Bytes(b.h.seed, c.key)
+		if c.known = b.h.cache.find(c.hash, c.key, b.minute); c.known == nil {
+			b.last = nil
+			return false
+		}
+		before.follow(c.known)
 	}
+	b.last = c.known
 	c.ref = storage.SeriesRef(c.known.ref.Load())
 	return true
 }
@@ -268,13 +277,15 @@ func (b *batch) known() bool {
 // what is wrong is in c.bad. An error ends the request.
 func (b *batch) parse() (err error) {
 	c := &b.cur
-	if c.bad != nil {
+	if c.bad.found() {
 		return nil
 	}
 	if b.labels, err = b.appendLabels(b.labels[:0]); err != nil {
 		return err
 	}
-	c.bad = b.h.o.Limits.check(b.labels)
+	if err := b.h.o.Limits.check(b.labels); err != nil {
+		c.bad = fault{Labels, err}
+	}
 	return nil
 }
 
@@ -295,7 +306,7 @@ func (b *batch) appendLabels(dst []labels.Label) ([]labels.Label, error) {
 
 // describe shows the current series in a message.
 func (b *batch) describe() string {
-	if errors.Is(b.cur.bad, errRange) || errors.Is(b.cur.bad, errOddRefs) {
+	if bad := b.cur.bad; bad.found() && (bad.err == errRange || bad.err == errOddRefs) { //nolint:errorlint // they are never wrapped here
 		return "{}"
 	}
 	ls, err := b.appendLabels(nil)
@@ -355,8 +366,8 @@ func (b *batch) rebuild() error {
 	if err := b.parse(); err != nil {
 		return err
 	}
-	if b.cur.bad != nil {
-		return fmt.Errorf("labels of a known series: %w", b.cur.bad)
+	if b.cur.bad.found() {
+		return fmt.Errorf("labels of a known series: %w", b.cur.bad.err)
 	}
 	b.lock()
 	b.cur.set = build(&b.builder, b.labels)

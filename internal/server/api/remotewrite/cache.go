@@ -19,6 +19,42 @@ type series struct {
 	ref  atomic.Uint64 // storage.SeriesRef; the TSDB gives none twice while it is open
 	used atomic.Int64  // minute of the last use
 	meta atomic.Uint64 // hash of the metadata that was handed on last; 0: none
+
+	after atomic.Pointer[series] // the one that came next in a request; nil: not known
+	gone  atomic.Bool            // no longer in the cache
+}
+
+// successor is the series that came after s the last time, if it has that key.
+func (s *series) successor(key []byte, minute int64) *series {
+	if s == nil {
+		return nil
+	}
+	next := s.after.Load()
+	if next == nil || next.key != string(key) || next.gone.Load() {
+		return nil
+	}
+	next.touch(minute)
+	return next
+}
+
+// follow notes that next came after s.
+func (s *series) follow(next *series) {
+	if s != nil && !s.gone.Load() {
+		s.after.Store(next)
+	}
+}
+
+func (s *series) touch(minute int64) {
+	if s.used.Load() != minute {
+		s.used.Store(minute)
+	}
+}
+
+// leave marks s as no longer in the cache, and lets go of what came after it, lest
+// a chain of series that are gone stays in memory.
+func (s *series) leave() {
+	s.gone.Store(true)
+	s.after.Store(nil)
 }
 
 const (
@@ -65,8 +101,8 @@ func (c *cache) find(hash uint64, key []byte, minute int64) *series {
 		s = s.next
 	}
 	sh.mu.RUnlock()
-	if s != nil && s.used.Load() != minute {
-		s.used.Store(minute)
+	if s != nil {
+		s.touch(minute)
 	}
 	return s
 }
@@ -109,6 +145,7 @@ func (sh *shard) evictLocked() {
 
 func (sh *shard) removeLocked(hash uint64) {
 	for s := sh.m[hash]; s != nil; s = s.next {
+		s.leave()
 		sh.n--
 	}
 	delete(sh.m, hash)

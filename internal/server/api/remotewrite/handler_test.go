@@ -342,9 +342,9 @@ func TestLabels(t *testing.T) {
 }
 
 func TestTooLarge(t *testing.T) {
-	list := make([]writetest.Series, 20)
-	for i := range list {
-		list[i] = gauge(fmt.Sprint("m", i), time.Now().UnixMilli(), float64(i))
+	var list []writetest.Series
+	for i := range 20 {
+		list = append(list, gauge(fmt.Sprint("m", i), time.Now().UnixMilli(), float64(i)))
 	}
 	hist := gauge("h", 0, 0)
 	hist.Samples, hist.Histograms = nil, []writetest.Hist{{T: time.Now().UnixMilli(), I: tsdbutil.GenerateTestHistogram(1)}}

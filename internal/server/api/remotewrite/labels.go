@@ -33,6 +33,17 @@ func fields(dst []labels.Label, key []byte, most int) ([]labels.Label, error) {
 	return dst, m.Err()
 }
 
+// nameLabel is the label that is the metric's name.
+const nameLabel = "__name__"
+
+// fault is what is wrong with the labels of a series; the zero value is nothing.
+type fault struct {
+	reason Reason
+	err    error
+}
+
+func (f fault) found() bool { return f.err != nil }
+
 // view is b as a string, without a copy: valid as long as b is not changed.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
@@ -50,7 +61,7 @@ func (l *Limits) check(ls []labels.Label) error {
 	if err := l.checkEach(ls); err != nil {
 		return err
 	}
-	i, ok := slices.BinarySearchFunc(ls, labels.MetricName, func(l labels.Label, name string) int { return strings.Compare(l.Name, name) })
+	i, ok := slices.BinarySearchFunc(ls, nameLabel, func(l labels.Label, name string) int { return strings.Compare(l.Name, name) })
 	if !ok || ls[i].Value == "" {
 		return errNoName
 	}
@@ -61,6 +72,16 @@ func (l *Limits) check(ls []labels.Label) error {
 func (l *Limits) checkEach(ls []labels.Label) error {
 	if len(ls) > l.Labels {
 		return l.tooMany()
+	}
+	// Lengths first: symbols of megabytes may stand in every series, and must not be
+	// looked through each time.
+	for _, lb := range ls {
+		switch {
+		case len(lb.Name) > l.LabelName:
+			return fmt.Errorf("label %s: a name of %d bytes, at most %d are allowed", short(lb.Name), len(lb.Name), l.LabelName)
+		case len(lb.Value) > l.LabelValue:
+			return fmt.Errorf("label %s: a value of %d bytes, at most %d are allowed", short(lb.Name), len(lb.Value), l.LabelValue)
+		}
 	}
 	byName := func(a, b labels.Label) int { return strings.Compare(a.Name, b.Name) }
 	if !slices.IsSortedFunc(ls, byName) {
@@ -74,10 +95,6 @@ func (l *Limits) checkEach(ls []labels.Label) error {
 			return errNotUTF8
 		case i > 0 && lb.Name == ls[i-1].Name:
 			return fmt.Errorf("label %s stands twice", short(lb.Name))
-		case len(lb.Name) > l.LabelName:
-			return fmt.Errorf("label %s: a name of %d bytes, at most %d are allowed", short(lb.Name), len(lb.Name), l.LabelName)
-		case len(lb.Value) > l.LabelValue:
-			return fmt.Errorf("label %s: a value of %d bytes, at most %d are allowed", short(lb.Name), len(lb.Value), l.LabelValue)
 		}
 	}
 	return nil

@@ -43,7 +43,7 @@ func (b *batch) walkV1(ctx context.Context) error {
 // next makes room for the next series.
 func (b *batch) next() *current {
 	c := &b.cur
-	c.key, c.bad, c.nrefs, c.foreign, c.meta = nil, nil, 0, false, wire.Metadata2{}
+	c.key, c.bad, c.nrefs, c.foreign, c.meta = nil, fault{}, 0, false, wire.Metadata2{}
 	c.samples, c.histograms, c.exemplars = c.samples[:0], c.histograms[:0], c.exemplars[:0]
 	return c
 }
@@ -113,11 +113,7 @@ func (b *batch) series(ctx context.Context) error {
 	}
 	switch n := len(c.samples) + len(c.histograms); {
 	case !ok:
-		reason := Labels
-		if errors.Is(c.bad, errOddRefs) || errors.Is(c.bad, errRange) || errors.Is(c.bad, errRangeMeta) {
-			reason = References
-		}
-		b.refuse.series(b, reason, n, c.bad)
+		b.refuse.series(b, c.bad.reason, n, c.bad.err)
 		return b.validate()
 	case n == 0 && len(c.exemplars) == 0:
 		if b.v == v2 {

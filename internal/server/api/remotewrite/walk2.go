@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/prometheus/prometheus/model/labels"
-
 	"github.com/gometheus/gometheus/internal/server/api/remotewrite/wire"
 )
 
@@ -61,7 +59,7 @@ func (b *batch) readSymbols() (first int, err error) {
 			case n == 4 || n == 5:
 				m.Fail()
 			case n <= 3:
-				return 0, &refusedRequest{"the body is no message of remote write 2.0: its fields are those of 1.0"}
+				return 0, &requestError{"the body is no message of remote write 2.0: its fields are those of 1.0"}
 			}
 		}
 	}
@@ -69,7 +67,7 @@ func (b *batch) readSymbols() (first int, err error) {
 		return 0, err
 	}
 	if empty, ok := b.symbol(0); first >= 0 && !ok || empty != "" {
-		return 0, &refusedRequest{"the first symbol must be the empty string"}
+		return 0, &requestError{"the first symbol must be the empty string"}
 	}
 	b.ids = slices.Grow(b.ids[:0], len(b.symbols))[:len(b.symbols)]
 	b.h.symbols.resolve(b)
@@ -126,11 +124,11 @@ func (b *batch) cutV2(p []byte) error {
 	c.key = b.keyBuf
 	n := uint64(len(b.symbols))
 	switch {
-	case c.bad != nil:
+	case c.bad.found():
 	case c.nrefs%2 != 0:
-		c.bad = errOddRefs
+		c.bad = fault{References, errOddRefs}
 	case uint64(c.meta.Help) >= n || uint64(c.meta.Unit) >= n:
-		c.bad = errRangeMeta
+		c.bad = fault{References, errRangeMeta}
 	}
 	return nil
 }
@@ -172,10 +170,10 @@ func (b *batch) addRefs(packed []byte) bool {
 }
 
 func (b *batch) badRef(room bool) {
-	if c := &b.cur; c.bad == nil {
-		c.bad = errRange
+	if c := &b.cur; !c.bad.found() {
+		c.bad = fault{References, errRange}
 		if !room {
-			c.bad = b.h.o.Limits.tooMany()
+			c.bad = fault{Labels, b.h.o.Limits.tooMany()}
 		}
 	}
 }
@@ -215,7 +213,7 @@ func (b *batch) metadataV2() {
 		return
 	}
 	for _, l := range ls {
-		if l.Name == labels.MetricName {
+		if l.Name == nameLabel {
 			typ := typeName(c.meta.Type)
 			b.keepMetadata(family{familyOf(l.Value, typ), typ, help, unit, c.known, hash})
 		}

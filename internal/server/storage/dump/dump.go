@@ -89,6 +89,8 @@ type Store struct {
 	position   uint64        // where in the journal the snapshot on disk goes on
 	stale      bool          // the snapshot on disk misses more than the journal holds since its cut
 	written    atomic.Int64  // size of the snapshot on disk
+	taken      atomic.Int64  // when it was taken, Unix ms; 0: not in this process
+	journal    atomic.Int64  // size of the journal since the last cut
 	grown      chan struct{} // told when the journal has grown large
 }
 
@@ -153,7 +155,8 @@ func (s *Store) commit() {
 			p.done <- false
 		}
 	}
-	grown := s.log.Size() > s.snapshotAt()
+	s.journal.Store(s.log.Size())
+	grown := s.journal.Load() > s.snapshotAt()
 	clear(s.group) // the writes belong to their callers again
 	s.commitMu.Unlock()
 
@@ -235,6 +238,26 @@ const minJournal = 64 << 20
 
 func (s *Store) snapshotAt() int64 {
 	return max(minJournal, 2*s.written.Load())
+}
+
+// Stats is what the store tells of itself.
+type Stats struct {
+	Series        int64
+	JournalBytes  int64     // written since the last cut
+	SnapshotBytes int64     // 0: there is no snapshot
+	SnapshotAt    time.Time // zero: this process has taken none
+	Failing       bool      // writes are refused
+}
+
+// Stats tells how the store is. It waits for nothing.
+func (s *Store) Stats() Stats {
+	st := Stats{
+		Series: s.mem.Series(), JournalBytes: s.journal.Load(), SnapshotBytes: s.written.Load(), Failing: s.failure.Load() != nil,
+	}
+	if ms := s.taken.Load(); ms != 0 {
+		st.SnapshotAt = time.UnixMilli(ms)
+	}
+	return st
 }
 
 // Run takes snapshots until ctx ends: every interval, and when the journal has

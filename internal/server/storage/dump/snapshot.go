@@ -79,6 +79,7 @@ func (s *Store) Snapshot() error {
 		return fmt.Errorf("cut journal: %w", err)
 	}
 	s.stale = true
+	s.journal.Store(0)
 	snap := s.mem.Snapshot()
 	s.commitMu.Unlock()
 
@@ -87,6 +88,7 @@ func (s *Store) Snapshot() error {
 		return err
 	}
 	s.written.Store(size)
+	s.taken.Store(s.o.Now().UnixMilli())
 	s.stale = false
 	before := s.position
 	s.position = position

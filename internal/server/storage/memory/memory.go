@@ -77,6 +77,9 @@ func New() *Store {
 // never refused. It must not be called beside other methods.
 func (s *Store) LimitSeries(n int) { s.maxSeries = int64(n) }
 
+// Series is how many series there are, staged ones among them.
+func (s *Store) Series() int64 { return s.series.Load() }
+
 // ID names a series for the life of the process: slot*numShards + shard.
 type ID uint32
 

@@ -197,6 +197,9 @@ func (tx *Tx) resolve() {
 			c := cell{}
 			if slot, ok := sh.index[string(tx.key(i))]; ok && sh.cells[slot].ts != absent {
 				c = sh.cells[slot]
+				if tx.w.Steps != nil {
+					c.trace(&tx.w.Steps[i], m.Kind, ID(slot*numShards+n), sh.keys[slot])
+				}
 			}
 			c.fill(m)
 		}
@@ -224,10 +227,8 @@ func (tx *Tx) Commit() {
 				continue
 			}
 			step := &tx.w.Steps[i]
-			step.Series, step.Key, step.Created = uint32(tx.ids[i])+1, sh.keys[tx.ids[i].slot()], created
-			if m.Kind == metric.Counter {
-				step.Time, step.Total = c.ts, int64(c.bits)
-			}
+			c.trace(step, m.Kind, tx.ids[i], sh.keys[tx.ids[i].slot()])
+			step.Created = created
 		}
 		if !tx.w.Minimal {
 			for _, i := range group {
@@ -251,6 +252,14 @@ func (c *cell) add(delta, ts, arrived int64) {
 func (c *cell) set(value float64, ts, arrived int64) {
 	if ts >= c.ts || c.misdated(arrived) {
 		c.bits, c.ts = math.Float64bits(value), ts
+	}
+}
+
+// trace completes the step of a metric whose series is in c now.
+func (c *cell) trace(step *metric.Step, kind metric.Kind, id ID, key string) {
+	step.Stored, step.Series, step.Key = true, uint32(id)+1, key
+	if kind == metric.Counter {
+		step.Time, step.Total = c.ts, int64(c.bits)
 	}
 }
 

@@ -214,7 +214,7 @@ func (b *batch) collect(rows pgx.Rows) (stored []state, n int, err error) {
 		if !ok {
 			return nil, 0, fmt.Errorf("the database answers with a series that was not asked for: %q", name)
 		}
-		stored[i] = state{counter.Int64, gauge.Float64, newest}
+		stored[i] = state{counter.Int64, gauge.Float64, newest, true}
 	}
 	return stored, n, rows.Err()
 }

@@ -221,6 +221,17 @@ type state struct {
 	counter int64
 	gauge   float64
 	newest  int64
+	found   bool // it is there
+}
+
+// trace completes the step of a metric of the n-th series.
+func (b *batch) trace(step *metric.Step, kind metric.Kind, n int32, st *state) {
+	step.Stored = st.found
+	if kind == metric.Counter && st.found {
+		step.Time, step.Total = st.newest, st.counter
+		// What was there before plus what came is what is there now.
+		step.Created = st.counter == *b.counters[n]
+	}
 }
 
 // answer fills the writes that want to know with what is stored.
@@ -230,9 +241,8 @@ func (b *batch) answer(writes []*storage.Write, stored []state) {
 		for i := range w.Metrics {
 			n := b.of[first+i]
 			m, st := &w.Metrics[i], &stored[n]
-			if w.Steps != nil && m.Kind == metric.Counter {
-				step := &w.Steps[i]
-				step.Time, step.Total, step.Created = st.newest, st.counter, st.counter == *b.counters[n]
+			if w.Steps != nil {
+				b.trace(&w.Steps[i], m.Kind, n, st)
 			}
 			if !w.Minimal {
 				m.Value, m.Delta, m.Timestamp = st.gauge, st.counter, st.newest

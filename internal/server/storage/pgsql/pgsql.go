@@ -180,3 +180,9 @@ func (s *Store) Close() error {
 	s.pool.Close()
 	return nil
 }
+
+// Conns is how many connections are open, and how many of these are in use.
+func (s *Store) Conns() (open, used int) {
+	st := s.pool.Stat()
+	return int(st.TotalConns()), int(st.AcquiredConns())
+}

@@ -35,7 +35,7 @@ func (s *Store) replay(ctx context.Context, w *storage.Write) error {
 	defer s.release(b)
 	var stored []state
 	err := s.call(ctx, true, func(ctx context.Context, conn *pgxpool.Conn) (err error) {
-		if _, err = conn.Exec(ctx, seenSQL, w.Mark.Producer); err == nil && !w.Minimal {
+		if _, err = conn.Exec(ctx, seenSQL, w.Mark.Producer); err == nil && (!w.Minimal || w.Steps != nil) {
 			stored, err = b.stored(ctx, conn)
 		}
 		return err

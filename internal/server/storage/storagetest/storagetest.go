@@ -232,8 +232,8 @@ func stepsTell(t *testing.T, s storage.Storage) {
 	known(steps, first...)
 	require.True(t, steps[0].Created)
 	require.True(t, steps[2].Created)
-	require.Equal(t, metric.Step{Created: true, Time: Now, Total: 2}, steps[0])
-	require.Equal(t, metric.Step{Created: true, Time: Now, Total: 3}, steps[2])
+	require.Equal(t, metric.Step{Stored: true, Created: true, Time: Now, Total: 2}, steps[0])
+	require.Equal(t, metric.Step{Stored: true, Created: true, Time: Now, Total: 3}, steps[2])
 	require.Equal(t, int64(Now-7), steps[1].Time)
 	require.Equal(t, 1.5, steps[1].Value)
 
@@ -241,15 +241,25 @@ func stepsTell(t *testing.T, s storage.Storage) {
 	mark := storage.Mark{Producer: "#p", Sequence: 1}
 	steps, _ = traced(mark, slices.Clone(second)...)
 	known(steps, second...)
-	require.Equal(t, metric.Step{Time: Now, Total: 6}, steps[0], "a counter's newest time")
+	require.Equal(t, metric.Step{Stored: true, Time: Now, Total: 6}, steps[0], "a counter's newest time")
 	require.Equal(t, int64(Now-90), steps[1].Time, "a gauge's own time, though a newer value stands")
 	require.Equal(t, 2.5, steps[1].Value)
 	require.False(t, steps[1].Created)
 
 	steps, replayed := traced(mark, slices.Clone(second)...)
 	require.True(t, replayed)
+	known(steps, second...)
+	require.True(t, steps[0].Stored)
+	require.True(t, steps[1].Stored)
+	require.Equal(t, int64(6), steps[0].Total, "what a replay changes nothing of is told all the same")
 	require.Equal(t, int64(Now-90), steps[1].Time)
 	require.Equal(t, 2.5, steps[1].Value)
+	other := []metric.Metric{Counter("unheard", 1), Gauge("of", 1)}
+	steps, replayed = traced(mark, slices.Clone(other)...)
+	require.True(t, replayed)
+	require.Zero(t, steps[0].Series)
+	require.False(t, steps[0].Stored)
+	require.False(t, steps[1].Stored)
 	require.Equal(t, int64(9), Total(t, s, "c"), "with c{a=\"b\"}")
 }
 

@@ -26,7 +26,7 @@ func yardstick(db *tsdb.DB) http.Handler {
 // newYardstick calls remote.NewWriteHandler. Its types are inferred, since they
 // come from a module that is nobody's business here.
 func newYardstick[M ~[]E, E ~string](
-	f func(*slog.Logger, prometheus.Registerer, storage.AppendableV2, M, bool, bool) http.Handler, db *tsdb.DB,
+	f func(*slog.Logger, prometheus.Registerer, storage.AppendableV2, M, bool, bool) http.Handler, db storage.AppendableV2,
 ) http.Handler {
 	accepted := M{"prometheus.WriteRequest", "io.prometheus.write.v2.Request"}
 	return f(slog.New(slog.DiscardHandler), prometheus.NewRegistry(), db, accepted, false, false)

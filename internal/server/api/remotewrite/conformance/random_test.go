@@ -155,7 +155,7 @@ func (r *random) exemplar(bad bool) writetest.Exemplar {
 
 func (r *random) histogram(n int, bad bool) writetest.Hist {
 	h := writetest.Hist{T: r.time(bad), ST: r.began()}
-	i := int64(r.step) + int64(r.IntN(3))
+	i := r.step + int64(r.IntN(3))
 	switch n % 8 {
 	case 1:
 		switch r.IntN(3) {

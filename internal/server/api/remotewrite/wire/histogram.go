@@ -52,9 +52,9 @@ func DecodeHistogram(b []byte, v2 bool, budget *int) (h Histogram, err error) {
 		case 7<<3 | Fixed64:
 			r.zeroFloat, r.zero = true, m.Int
 		case 14<<3 | Varint:
-			r.hint = histogram.UnknownCounterReset
-			if m.Int <= uint64(histogram.GaugeType) {
-				r.hint = histogram.CounterResetHint(m.Int)
+			// One that nobody knows yet says nothing.
+			if r.hint = histogram.CounterResetHint(m.Int); r.hint > histogram.GaugeType {
+				r.hint = histogram.UnknownCounterReset
 			}
 		case 15<<3 | Varint:
 			h.Time = int64(m.Int)

@@ -205,7 +205,7 @@ func (f *Families) All() map[string][3]string {
 // Send posts a body.
 func Send(t testing.TB, h http.Handler, version string, body []byte) *httptest.ResponseRecorder {
 	t.Helper()
-	r := httptest.NewRequest(http.MethodPost, "/api/v1/write", bytes.NewReader(body))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/api/v1/write", bytes.NewReader(body))
 	r.Header = Headers(version)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
@@ -231,7 +231,7 @@ func Contents(t testing.TB, db *tsdb.DB) Content {
 	out := Content{map[string][]Point{}, map[string][]string{}}
 	q, err := db.Querier(math.MinInt64, math.MaxInt64)
 	require.NoError(t, err)
-	defer q.Close()
+	defer func() { require.NoError(t, q.Close()) }()
 	set := q.Select(context.Background(), true, nil, labels.MustNewMatcher(labels.MatchRegexp, "__name__", ".*"))
 	for set.Next() {
 		s := set.At()
