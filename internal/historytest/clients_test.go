@@ -56,7 +56,7 @@ func TestOwnMetricsAreClean(t *testing.T) {
 	for _, name := range []string{
 		`gometheus_batches_total{result="applied"} 3`, `gometheus_metrics_total{type="counter"} 6`, `gometheus_rejected_total{reason="`,
 		`gometheus_history_samples_total{outcome="appended"} `, `gometheus_storage_apply_duration_seconds_count 3`, `route="/api/v1/query"`,
-		`prometheus_tsdb_head_series `, `prometheus_engine_query_duration_seconds{`, `go_goroutines `, `process_resident_memory_bytes `,
+		"\ngometheus_series 3\n", `gometheus_journal_bytes `, `gometheus_journal_failing 0`, `prometheus_tsdb_head_series `, `prometheus_engine_query_duration_seconds{`, `go_goroutines `, `process_resident_memory_bytes `,
 	} {
 		require.True(t, strings.Contains(a.body, name), name)
 	}
