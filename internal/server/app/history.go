@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -31,7 +32,7 @@ func openHistory(ctx context.Context, cfg config.Config, state storage.Storage, 
 	start := time.Now()
 	h, err := history.Open(history.Options{
 		Path: cfg.HistoryPath, Retention: cfg.HistoryRetention, MaxSize: cfg.HistoryMaxSize, OutOfOrder: cfg.HistoryOutOfOrder,
-		QueryTimeout: cfg.QueryTimeout, QueryConcurrency: cfg.QueryConcurrency, QueryMaxSamples: cfg.QueryMaxSamples,
+		QueryTimeout: cfg.QueryTimeout, QueryConcurrency: queriesAtOnce(cfg.QueryConcurrency), QueryMaxSamples: cfg.QueryMaxSamples,
 		Registerer: tell.Registry(), Now: time.Now, Log: log,
 	})
 	if err != nil {
@@ -44,6 +45,11 @@ func openHistory(ctx context.Context, cfg config.Config, state storage.Storage, 
 	log.Info("history is open", zap.String("folder", cfg.HistoryPath), zap.Duration("took", time.Since(start)))
 	return openedHistory{h}, nil
 }
+
+// queriesAtOnce is how many queries run at once if asked for. They leave a core to
+// pushes: a goroutine that computes is only interrupted every 10 ms, so with one
+// on every core each push would wait that long, several times.
+func queriesAtOnce(asked int) int { return min(asked, max(1, runtime.GOMAXPROCS(0)-1)) }
 
 // recorder is what the manager tells of pushes; nil if there is no history.
 func (h openedHistory) recorder() manager.History {

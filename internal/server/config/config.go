@@ -74,7 +74,7 @@ type settings struct {
 	HistoryMaxSize    config.Var[int64]         `group:"History" flag:"history-max-size" env:"HISTORY_MAX_SIZE" help:"How large the history gets; then the oldest blocks go, before their time. 0: no bound."`
 	HistoryOutOfOrder config.Var[time.Duration] `group:"History" flag:"history-out-of-order" env:"HISTORY_OUT_OF_ORDER" help:"How much older than the newest sample a late one may be, such as from an agent that was cut off."`
 	QueryTimeout      config.Var[time.Duration] `group:"History" flag:"query-timeout" env:"QUERY_TIMEOUT" help:"How long a query may take."`
-	QueryConcurrency  config.Var[int]           `group:"History" flag:"query-concurrency" env:"QUERY_CONCURRENCY" help:"How many queries run at once; others wait."`
+	QueryConcurrency  config.Var[int]           `group:"History" flag:"query-concurrency" env:"QUERY_CONCURRENCY" help:"How many queries run at once; others wait. One core is always left to pushes."`
 	QueryMaxSamples   config.Var[int]           `group:"History" flag:"query-max-samples" env:"QUERY_MAX_SAMPLES" help:"How many samples a query may hold in memory, of 16 bytes each."`
 	EnableAdminAPI    config.Var[bool]          `group:"History" flag:"enable-admin-api" env:"ENABLE_ADMIN_API" help:"Let requests delete series and take snapshots of the history."`
 

@@ -160,6 +160,29 @@ func TestGaugesAtOneTime(t *testing.T) {
 	require.Equal(t, map[string][]point{`{__name__="g"}`: {{now, 3}, {now + 1, 4}}}, r.points("g"))
 }
 
+// TestGaugesOfOneTimeAskedBetween: of values of one time the last stands, however
+// often somebody looked between them, and a replay of an earlier one changes nothing.
+func TestGaugesOfOneTimeAskedBetween(t *testing.T) {
+	r := newRig(t)
+	at := r.ms() - 1000
+	r.push(storage.Mark{Producer: "pa", Sequence: 1}, 0, gauge("g", 1, at))
+	for v := 2.0; v <= 5; v++ {
+		r.push(storage.Mark{}, 0, gauge("g", v, at))
+		require.InDelta(t, v, r.at("g"), 0)
+	}
+	r.push(storage.Mark{Producer: "pa", Sequence: 1}, 0, gauge("g", 1, at))
+	require.InDelta(t, 5, r.at("g"), 0)
+	r.push(storage.Mark{}, 0, gauge("g", 6, at+2)) // its time was given out
+	require.InDelta(t, 6, r.at("g"), 0)
+	r.push(storage.Mark{}, 0, gauge("g", 0, at-1)) // late, and known as such
+	require.InDelta(t, 6, r.at("g"), 0)
+	r.push(storage.Mark{}, 0, gauge("g", 7, at+100))
+	require.Equal(t, map[string][]point{`{__name__="g"}`: {
+		{at - 1, 0}, {at, 2}, {at + 1, 3}, {at + 2, 4}, {at + 3, 5}, {at + 4, 6}, {at + 100, 7},
+	}}, r.points("g"))
+	require.Zero(t, r.h.Counts().Duplicate.Load())
+}
+
 func TestCounterStartsAtZero(t *testing.T) {
 	r := newRig(t)
 	now := r.ms()

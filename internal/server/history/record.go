@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"iter"
+	"math"
 	"time"
 
 	"github.com/gometheus/gometheus/internal/common/metric"
@@ -49,9 +50,11 @@ func (h *History) note(p *Push) (full bool) {
 		}
 		s := h.findLocked(m, st)
 		s.reporter, s.seen = who.of(m), seen
-		if m.Kind == metric.Counter {
+		switch {
+		case m.Kind == metric.Counter:
 			h.counterLocked(s, st, now, st.Created && !p.Replayed)
-		} else {
+		case p.Replayed && s.covers(st.Time): // it is known, or what replaced it
+		default:
 			h.gaugeLocked(s, st.Time, st.Value)
 		}
 	}
@@ -60,20 +63,21 @@ func (h *History) note(p *Push) (full bool) {
 
 // gaugeLocked notes a gauge's sample. Of several at one time the last stands, as
 // in the state; when the one before is in the TSDB already, this one comes a
-// millisecond later.
+// millisecond later, and those after it too, as long as they would come before it.
 func (h *History) gaugeLocked(s *series, t int64, v float64) {
-	if t == s.last {
-		switch {
-		case s.epoch == h.epoch:
-			h.pending[s.at].v, s.value = v, v
-			h.counts.Coalesced.Add(1)
-			return
-		case v == s.value:
-			return
+	switch {
+	case !s.covers(t):
+		h.addLocked(s, t, v)
+		if t == s.last {
+			s.ahead = 0
 		}
-		t++
+	case s.epoch == h.epoch:
+		h.pending[s.at].v, s.value = v, v
+		h.counts.Coalesced.Add(1)
+	case v != s.value:
+		h.addLocked(s, s.last+1, v)
+		s.ahead = uint32(min(s.last-t, math.MaxUint32))
 	}
-	h.addLocked(s, t, v)
 }
 
 // counterLocked notes a counter's total. Its time is that of its newest

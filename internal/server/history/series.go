@@ -27,11 +27,16 @@ type series struct {
 	epoch    uint32  // while it is that of pending …
 	at       uint32  // … the newest sample is there
 	reporter uint32  // who sends it, if that one said how often; 0: none
+	ahead    uint32  // of a gauge: by how much last was put off, see gaugeLocked
 	single   bool    // last is the time of its only sample
 	seen     int64   // when it was sent last, by clock
 }
 
 func (s *series) kind() metric.Kind { return metric.Kind(s.key[0]) }
+
+// covers tells whether a gauge's sample of that time would come among those that
+// were put off. mu is held.
+func (s *series) covers(t int64) bool { return s.last-int64(s.ahead) <= t && t <= s.last }
 
 // sample waits for the TSDB.
 type sample struct {

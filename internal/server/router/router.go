@@ -106,6 +106,13 @@ func Inner(o Options) http.Handler {
 		}
 		prom = o.Prometheus(verify(middleware.WriteBody), func(h http.Handler) http.Handler { return noForms(o.guardChange(h)) })
 		prom.Routes(r.With(patient(o.QueryTime)))
+	} else {
+		// Otherwise it would look like a wrong address.
+		none := h(func(http.ResponseWriter, *http.Request) error {
+			return &problem.Error{Status: http.StatusNotFound, Detail: "this server keeps no history: HISTORY is false"}
+		})
+		r.Handle(promapi.Prefix+"/*", none)
+		r.Get("/federate", none)
 	}
 	if o.Metrics != nil {
 		get(r, "/metrics", o.Metrics.ServeHTTP)

@@ -112,7 +112,7 @@ func (t *Telemetry) RemoteWrite() remotewrite.Hooks {
 
 // Handler answers GET /metrics.
 func (t *Telemetry) Handler(log *zap.Logger) http.Handler {
-	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{
+	return promhttp.HandlerFor(wellNamed{t.registry}, promhttp.HandlerOpts{
 		ErrorLog: zap.NewStdLog(log), DisableCompression: true, EnableOpenMetrics: true, Registry: t.registry,
 	})
 }
