@@ -191,7 +191,7 @@ func (mk *maker) metric() metric.Metric {
 	case 0: // from a time when the clock was wrong
 		m.Timestamp += 10 * 365 * 24 * 3600 * 1000
 	case 1:
-		m.Timestamp = rng.Int64N(1000)
+		m.Timestamp = 1 + rng.Int64N(1000)
 	}
 	if m.Kind = metric.Gauge; rng.IntN(2) == 0 {
 		m.Kind = metric.Counter
@@ -217,9 +217,21 @@ func (mk *maker) metric() metric.Metric {
 	return m
 }
 
-// write makes the next write: a new one, or one that was sent before, as it was
-// or with other metrics under the same mark.
+// write makes the next write. None has a metric that the server would not have
+// let through.
 func (mk *maker) write() *storage.Write {
+	w := mk.next()
+	for i := range w.Metrics {
+		if m := &w.Metrics[i]; w.Arrived != 0 && m.Timestamp > w.Arrived+metric.MaxAhead {
+			m.Timestamp = w.Arrived + metric.MaxAhead
+		}
+	}
+	return w
+}
+
+// next makes a write: a new one, or one that was sent before, as it was
+// or with other metrics under the same mark.
+func (mk *maker) next() *storage.Write {
 	rng := mk.rng
 	if len(mk.sent) > 0 && rng.IntN(5) == 0 {
 		w := clone(mk.sent[rng.IntN(len(mk.sent))])
