@@ -135,7 +135,7 @@ func TestStorages(t *testing.T) {
 		lives++
 		t.Run(fmt.Sprint("life ", lives), func(t *testing.T) {
 			limit := 20 + rng.IntN(200)
-			md, mk := newModel(limit), &maker{rng: rng}
+			md, mk := newModel(limit), &maker{rng: rng, spread: 1000}
 			all := []*kept{keptInMemory(limit), keptInFiles(t, limit), keptInDatabase(t, db.Database(t), limit)}
 			for step := range 400 {
 				if !time.Now().Before(until) {
