@@ -22,7 +22,7 @@ import (
 // restarts and kills of those that keep something.
 func TestServers(t *testing.T) {
 	rng := newRand(t)
-	mk := &maker{rng: rng}
+	mk := &maker{rng: rng, spread: 1e11}
 	limit := fmt.Sprint("LIMIT_SERIES=", 50+rng.IntN(150))
 	servers := []*server{
 		start(t, limit, "FILE_STORAGE_PATH="), start(t, limit, "STORE_INTERVAL=0"), start(t, limit, "DATABASE_DSN="+postgres(t).Database(t)),

@@ -159,8 +159,11 @@ const now = 1_795_454_731_960
 
 // maker makes random writes and questions.
 type maker struct {
-	rng  *rand.Rand
-	sent []*storage.Write // some of those before
+	rng *rand.Rand
+	// spread is among how many milliseconds the samples' times are. Of few, some
+	// gauges have the same time, and then which is the newest is left open.
+	spread int64
+	sent   []*storage.Write // some of those before
 }
 
 func clone(w *storage.Write) *storage.Write {
@@ -186,12 +189,12 @@ func (mk *maker) labels() metric.Labels {
 
 func (mk *maker) metric() metric.Metric {
 	rng := mk.rng
-	m := metric.Metric{Name: makerNames[rng.IntN(len(makerNames))], Labels: mk.labels(), Timestamp: now - rng.Int64N(1000)}
+	m := metric.Metric{Name: makerNames[rng.IntN(len(makerNames))], Labels: mk.labels(), Timestamp: now - rng.Int64N(mk.spread)}
 	switch rng.IntN(20) {
 	case 0: // from a time when the clock was wrong
 		m.Timestamp += 10 * 365 * 24 * 3600 * 1000
 	case 1:
-		m.Timestamp = rng.Int64N(1000)
+		m.Timestamp = 1 + rng.Int64N(mk.spread)
 	}
 	if m.Kind = metric.Gauge; rng.IntN(2) == 0 {
 		m.Kind = metric.Counter
@@ -217,9 +220,21 @@ func (mk *maker) metric() metric.Metric {
 	return m
 }
 
-// write makes the next write: a new one, or one that was sent before, as it was
-// or with other metrics under the same mark.
+// write makes the next write. None has a metric that the server would not have
+// let through.
 func (mk *maker) write() *storage.Write {
+	w := mk.next()
+	for i := range w.Metrics {
+		if m := &w.Metrics[i]; w.Arrived != 0 && m.Timestamp > w.Arrived+metric.MaxAhead {
+			m.Timestamp = w.Arrived + metric.MaxAhead
+		}
+	}
+	return w
+}
+
+// next makes a write: a new one, or one that was sent before, as it was
+// or with other metrics under the same mark.
+func (mk *maker) next() *storage.Write {
 	rng := mk.rng
 	if len(mk.sent) > 0 && rng.IntN(5) == 0 {
 		w := clone(mk.sent[rng.IntN(len(mk.sent))])

@@ -100,6 +100,8 @@ func TestDistinctNames(t *testing.T) {
 				time.Since(start).Round(time.Millisecond), refused, n/size, float64(atLimit)/mib, limit, float64(grown)/mib, &took)
 			// Garbage may be as much as what lives.
 			require.LessOrEqual(t, grown, atLimit+32*mib)
+			// A query has what was pushed written to the history first.
+			require.Equal(t, 200, s.do("GET", "/api/v1/query?query=warm1", nil).status)
 			got := s.do("GET", "/api/v1/status/tsdb", nil)
 			require.Equal(t, 200, got.status, got.body)
 			var status struct {

@@ -135,7 +135,7 @@ func TestStorages(t *testing.T) {
 		lives++
 		t.Run(fmt.Sprint("life ", lives), func(t *testing.T) {
 			limit := 20 + rng.IntN(200)
-			md, mk := newModel(limit), &maker{rng: rng}
+			md, mk := newModel(limit), &maker{rng: rng, spread: 1000}
 			all := []*kept{keptInMemory(limit), keptInFiles(t, limit), keptInDatabase(t, db.Database(t), limit)}
 			for step := range 400 {
 				if !time.Now().Before(until) {
@@ -216,7 +216,7 @@ func live(t *testing.T, at string, md *model, mk *maker, all []*kept) {
 			if replayed {
 				continue
 			}
-			steps := cameTo(theirs)
+			steps := cameTo(theirs.Steps, w.Metrics)
 			if first == nil {
 				first = steps
 			}
@@ -229,17 +229,23 @@ func live(t *testing.T, at string, md *model, mk *maker, all []*kept) {
 }
 
 // cameTo is where a write's steps lead to: of a series that stands in it more
-// than once, storages may tell of each or of the end alone.
-func cameTo(w *storage.Write) map[string]metric.Step {
-	out := map[string]metric.Step{}
-	for i, st := range w.Steps {
+// than once, storages may tell of each or of the end alone. asked are the metrics
+// before they were overwritten.
+func cameTo(steps []metric.Step, asked []metric.Metric) map[string]metric.Step {
+	out, added := map[string]metric.Step{}, map[string]int64{}
+	for i, st := range steps {
+		k := key(&asked[i])
+		added[k] += asked[i].Delta
 		st.Series, st.Key = 0, "" // a storage's own
-		if w.Metrics[i].Kind == metric.Gauge {
-			st.Created = false // asked of counters alone
-		} else {
-			st.Created = st.Created || out[key(&w.Metrics[i])].Created
+		st.Created = st.Created || out[k].Created
+		out[k] = st
+	}
+	for k, st := range out {
+		// It is asked of counters alone, and there it means that the total was 0 before.
+		if k[0] == byte(metric.Gauge) || st.Total == added[k] {
+			st.Created = false
 		}
-		out[key(&w.Metrics[i])] = st
+		out[k] = st
 	}
 	return out
 }

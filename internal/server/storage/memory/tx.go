@@ -118,7 +118,8 @@ const noID ID = math.MaxUint32
 
 // reserve finds the series and reserves the counters' increments: all or none.
 func (tx *Tx) reserve() error {
-	var refused map[uint32]int64 // metrics that reserved nothing, and what the counter was at
+	var refused map[uint32]int64  // metrics that reserved nothing, and what the counter was at
+	var homeless map[string]int64 // what counters that there is no room for would come to
 	tooMany := false
 	for n := range uint32(numShards) {
 		group := tx.order[tx.start[n]:tx.start[n+1]]
@@ -132,7 +133,21 @@ func (tx *Tx) reserve() error {
 			slot, ok := tx.s.slotLocked(n, tx.key(i), tx.s.maxSeries)
 			if !ok {
 				tx.ids[i], tooMany = noID, true
-				continue // what can't be applied for another reason is to be told
+				// What can't be applied for another reason is to be told.
+				if m.Kind == metric.Counter {
+					if homeless == nil {
+						homeless = make(map[string]int64)
+					}
+					if at := homeless[string(tx.key(i))]; m.Delta <= math.MaxInt64-at {
+						homeless[string(tx.key(i))] = at + m.Delta
+						continue
+					}
+					if refused == nil {
+						refused = make(map[uint32]int64)
+					}
+					refused[i] = homeless[string(tx.key(i))]
+				}
+				continue
 			}
 			sh.pinLocked(slot)
 			tx.ids[i] = ID(slot*numShards + n)

@@ -31,6 +31,22 @@ func RunLimit(t *testing.T, open func(t *testing.T, limit int) Limited) {
 	t.Run("what can't be applied for another reason is told first", func(t *testing.T) {
 		invalidFirst(t, open(t, 2))
 	})
+	t.Run("so is what would overflow without ever having been there", func(t *testing.T) {
+		s := open(t, 1)
+		Apply(t, s, Counter("a", 1))
+		for _, ms := range [][]metric.Metric{
+			{Counter("b", math.MaxInt64), Counter("a", 1), Counter("b", 2)},
+			{Counter("b", math.MaxInt64), Counter("a", math.MaxInt64), Counter("b", 2)},
+		} {
+			_, err := s.Apply(t.Context(), &storage.Write{Metrics: ms})
+			invalid, ok := errors.AsType[*metric.InvalidError](err)
+			require.True(t, ok, "%v", err)
+			last := invalid.Elements[len(invalid.Elements)-1]
+			require.Equal(t, 2, last.Index)
+			require.Contains(t, last.Reason, "at 9223372036854775807")
+		}
+		require.Equal(t, int64(1), Total(t, s, "a"))
+	})
 	t.Run("a replay needs no room", func(t *testing.T) {
 		s := open(t, 1)
 		mark := storage.Mark{Producer: "#p", Sequence: 1}
