@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
+	"github.com/gometheus/gometheus/internal/common/journal"
 	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/internal/server/storage"
 	"github.com/gometheus/gometheus/internal/server/storage/dump"
@@ -380,6 +381,11 @@ func TestHarnessCatchesLyingDisk(t *testing.T) {
 		for range 6 {
 			if err := u.life(); err != nil {
 				var found *wrong
+				if damaged, ok := errors.AsType[*journal.CorruptError](err); ok {
+					// A hole that a later record stands behind: the server itself refuses it.
+					t.Logf("caught: %v", damaged)
+					return
+				}
 				require.ErrorAs(t, err, &found)
 				require.NotEmpty(t, found.lost)
 				require.Empty(t, found.doubled)

@@ -22,6 +22,8 @@ func TestWithoutHistory(t *testing.T) {
 		require.Equal(t, http.StatusNotFound, a.status, path)
 		require.Contains(t, a.body, "HISTORY is false", path)
 	}
+	require.Equal(t, http.StatusOK, s.get("/-/ready").status)
+	require.Equal(t, http.StatusOK, s.get("/-/healthy").status)
 	a := s.do(http.MethodPost, "/api/v1/write", "x")
 	require.Equal(t, http.StatusNotFound, a.status, "who gets 404 doesn't try again for ever")
 	require.NoDirExists(t, filepath.Join(s.dir, "history"))

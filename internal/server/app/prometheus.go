@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/util/features"
 	"go.uber.org/zap"
 
@@ -46,7 +49,7 @@ func prometheusOptions(cfg config.Config, h *history.History, tell *telemetry.Te
 	start := time.Now()
 	return promapi.Options{
 		Storage: h, Exemplars: h, Engine: h.Engine(), Parser: h.Parser(), Metadata: h,
-		TSDB:     promapi.DB{DB: h.DB(), Gatherer: tell.Registry()},
+		TSDB:     flushed{promapi.DB{DB: h.DB(), Gatherer: tell.Registry()}, h},
 		Features: features.NewRegistry(),
 		Flags:    cfg.Shown, Config: configText(cfg),
 		Build: promapi.BuildInfo{
@@ -93,4 +96,29 @@ func runtimeInfo(cfg config.Config, start time.Time) promapi.RuntimeInfo {
 		GoroutineCount: runtime.NumGoroutine(), GOMAXPROCS: runtime.GOMAXPROCS(0), GOMEMLIMIT: debug.SetMemoryLimit(-1),
 		StorageRetention: retention,
 	}
+}
+
+// flushed is the TSDB with what was pushed until now: what waits to be written is
+// counted, deleted and copied as well.
+type flushed struct {
+	promapi.DB
+	h *history.History
+}
+
+// Stats implements promapi.TSDB.
+func (f flushed) Stats(statsByLabelName string, limit int) (*tsdb.Stats, error) {
+	f.h.Flush()
+	return f.DB.Stats(statsByLabelName, limit)
+}
+
+// Delete implements promapi.TSDB.
+func (f flushed) Delete(ctx context.Context, mint, maxt int64, ms ...*labels.Matcher) error {
+	f.h.Flush()
+	return f.DB.Delete(ctx, mint, maxt, ms...)
+}
+
+// Snapshot implements promapi.TSDB.
+func (f flushed) Snapshot(dir string, withHead bool) error {
+	f.h.Flush()
+	return f.DB.Snapshot(dir, withHead)
 }

@@ -113,6 +113,7 @@ func Inner(o Options) http.Handler {
 		})
 		r.Handle(promapi.Prefix+"/*", none)
 		r.Get("/federate", none)
+		promapi.Probes(r)
 	}
 	if o.Metrics != nil {
 		get(r, "/metrics", o.Metrics.ServeHTTP)

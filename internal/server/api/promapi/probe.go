@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+
+	"github.com/go-chi/chi/v5"
 )
 
 // The probes speak of a Prometheus Server, since there are checks that look for
@@ -21,6 +23,15 @@ func probe(w http.ResponseWriter, r *http.Request, text string) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	io.WriteString(w, text) //nolint:errcheck // the client is gone: nobody to tell
+}
+
+// Probes puts the two probes on r where there is no API: a server without history
+// is healthy, and ready as soon as it listens.
+func Probes(r chi.Router) {
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		r.MethodFunc(method, "/-/healthy", healthy)
+		r.MethodFunc(method, "/-/ready", ready)
+	}
 }
 
 // ready lets requests to h only when there is something to ask.
