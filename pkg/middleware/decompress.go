@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 
@@ -215,7 +216,7 @@ func (b *plainBody) wrap(err error) error {
 	switch {
 	case errors.Is(err, io.EOF):
 		return io.EOF
-	case errors.As(err, &large), errors.Is(err, ErrCut):
+	case errors.As(err, &large), errors.Is(err, ErrCut), errors.Is(err, os.ErrDeadlineExceeded): // not of what is in it
 		return err
 	}
 	return codes.Wrap(codes.Invalid, err, "the body is not valid "+b.encoding)

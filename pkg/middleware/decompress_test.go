@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -348,4 +349,35 @@ func TestDecompressBomb(t *testing.T) {
 			require.Less(t, used, uint64(2*limit))
 		})
 	}
+}
+
+// late is a body that stops coming.
+type late struct{ r io.Reader }
+
+func (l late) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	if err == io.EOF {
+		err = os.ErrDeadlineExceeded
+	}
+	return n, err
+}
+
+// TestDecompressSlowBody: a body that takes too long is not a damaged one.
+func TestDecompressSlowBody(t *testing.T) {
+	var whole bytes.Buffer
+	zw := gzip.NewWriter(&whole)
+	_, err := zw.Write(bytes.Repeat([]byte("0123456789"), 1000))
+	require.NoError(t, err)
+	require.NoError(t, zw.Close())
+	r := httptest.NewRequest(http.MethodPost, "/", late{bytes.NewReader(whole.Bytes()[:whole.Len()/2])})
+	r.Header.Set("Content-Encoding", "gzip")
+	h := middleware.Decompress(middleware.BodyLimits{Wire: 1 << 20, Plain: 1 << 20}, func(_ http.ResponseWriter, _ *http.Request, err error) {
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		require.Empty(t, codes.Message(err))
+	})
+	h(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, err := io.ReadAll(r.Body)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		require.Empty(t, codes.Message(err), "so that problem.Body makes a 408 of it")
+	})).ServeHTTP(httptest.NewRecorder(), r)
 }

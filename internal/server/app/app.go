@@ -87,6 +87,8 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 	var inFlight sync.WaitGroup
 	routes := routes(cfg, store, past, tell, &stopping, log)
 	inner := router.Inner(routes)
+	// What the watchdog asks passes nothing that stands outside of inner.
+	guarded := middleware.Recover(routes.Problem)(inner)
 	server := &http.Server{
 		Handler:           inner,
 		ReadHeaderTimeout: cfg.Limits.HeaderTime,
@@ -115,7 +117,7 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, signals Signal
 	})
 	group.Go(func() error {
 		signals.Systemd.Run(ctx, log, "listening on "+listener.Addr().String(), func(ctx context.Context) error {
-			return answers(ctx, inner)
+			return answers(ctx, guarded)
 		})
 		return nil
 	})
@@ -169,7 +171,7 @@ func routes(cfg config.Config, store openedStorage, past openedHistory, tell *te
 		Metrics: tell.Handler(log),
 
 		Prometheus: prometheusAPI(cfg, past, tell, stopping, memory, gate, log),
-		QueryTime:  cfg.QueryTimeout,
+		QueryTime:  max(cfg.QueryTimeout, l.RequestTime),
 		Done:       tell.Request,
 
 		Trusted: middleware.Trusted{Subnets: cfg.TrustedSubnet, Proxies: cfg.TrustedProxies},

@@ -229,13 +229,17 @@ func (s *Signer) Sign(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body := s.buffers.Get().(*bytes.Buffer)
 		defer s.putBuffer(body)
-		held := &held{ResponseWriter: w, body: body, status: http.StatusOK}
+		held := &held{ResponseWriter: w, body: body, status: http.StatusOK, memory: s.memory}
+		defer held.giveBack()
 		var x *exchange
 		if s.takesMessage() {
 			x = &exchange{request: signature.RequestOf(r)}
 			r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 		}
 		next.ServeHTTP(held, r)
+		if held.noRoom {
+			held.refuse()
+		}
 		sent := body.Bytes()
 		if r.Method == http.MethodHead {
 			sent = nil
@@ -267,6 +271,48 @@ type held struct {
 	body   *bytes.Buffer
 	status int
 	final  bool
+
+	memory *semaphore.Semaphore // nil: unbounded
+	room   int                  // bytes that the body may have
+	taken  []func()             // gives back what of memory is taken
+	noRoom bool
+}
+
+// heldPiece is by how much the room for a held answer grows, in bytes. The buffer
+// may have twice of what is in it.
+const heldPiece = 4 << 20
+
+// makeRoom is false if there is none for so many more bytes.
+func (h *held) makeRoom(more int) bool {
+	for h.memory != nil && h.body.Len()+more > h.room+smallBody && !h.noRoom {
+		release, ok := h.memory.TryAcquire(2 * heldPiece)
+		if !ok {
+			h.noRoom = true
+			break
+		}
+		h.taken = append(h.taken, release)
+		h.room += heldPiece
+	}
+	return !h.noRoom
+}
+
+func (h *held) giveBack() {
+	for _, release := range h.taken {
+		release()
+	}
+}
+
+// refuse answers that there was no room for the answer.
+func (h *held) refuse() {
+	header := h.Header()
+	for _, name := range []string{"Content-Length", "Content-Encoding"} {
+		header.Del(name)
+	}
+	header.Set("Content-Type", "text/plain; charset=utf-8")
+	header.Set("Retry-After", "1")
+	h.status = http.StatusServiceUnavailable
+	h.body.Reset()
+	h.body.WriteString("there is no memory now to sign so large an answer\n")
 }
 
 // SetWriteDeadline is for http.ResponseController. There is no Unwrap, by which a
@@ -287,5 +333,8 @@ func (h *held) WriteHeader(status int) {
 
 func (h *held) Write(p []byte) (int, error) {
 	h.final = true
+	if !h.makeRoom(len(p)) {
+		return 0, errNoRoom
+	}
 	return h.body.Write(p)
 }

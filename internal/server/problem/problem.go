@@ -86,14 +86,16 @@ func (p Writer) Write(w http.ResponseWriter, r *http.Request, err error) {
 	body.Type = "about:blank"
 	body.Title = http.StatusText(body.Status)
 	body.RequestID = middleware.RequestID(r.Context())
-	if body.Status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
+	// A request without an id is none from outside: the watchdog's.
+	outside := body.RequestID != ""
+	if outside && body.Status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
 		p.Log.Error("request failed", zap.String("request_id", body.RequestID), zap.Int("status", body.Status), zap.Error(err))
 	}
 	out, failure := json.Marshal(body)
 	if failure != nil { // a struct of strings and ints
 		panic("problem: " + failure.Error())
 	}
-	if p.Wrote != nil {
+	if outside && p.Wrote != nil {
 		p.Wrote(body.Code)
 	}
 	h := w.Header()

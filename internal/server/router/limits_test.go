@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -102,4 +103,29 @@ func TestMemoryOfBodies(t *testing.T) {
 	require.Eventually(t, func() bool { return budget.InUse() == 0 }, 10*time.Second, time.Millisecond)
 	got = do(t, srv, "POST", "/updates", "["+strings.Repeat(" ", 400<<10)+"]")
 	require.Equal(t, 200, got.status, got.body)
+}
+
+// TestLargeFormsAreBounded: what a form takes counts like any other body.
+func TestLargeFormsAreBounded(t *testing.T) {
+	asked := 0
+	h := router.Options{Limits: common.BodyLimits{Memory: semaphore.New(50 << 20)}, Problem: problem.Writer{Log: zap.NewNop()}}
+	var nested func(n int) int
+	nested = func(n int) (status int) {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodPost, "/api/v1/query", strings.NewReader(strings.Repeat("x", 100<<10)))
+		router.RoomForForm(h, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			asked++
+			if n > 1 {
+				status = nested(n - 1)
+			}
+		})).ServeHTTP(w, r)
+		if status == 0 {
+			status = w.Code
+		}
+		return status
+	}
+	require.Equal(t, http.StatusOK, nested(2))
+	require.Equal(t, http.StatusServiceUnavailable, nested(3))
+	require.Equal(t, 4, asked)
+	require.Equal(t, http.StatusOK, nested(2), "all is given back")
 }

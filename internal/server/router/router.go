@@ -104,8 +104,11 @@ func Inner(o Options) http.Handler {
 		if o.Credentials {
 			noForms = middleware.NoForms(o.Problem)
 		}
-		prom = o.Prometheus(verify(middleware.WriteBody), func(h http.Handler) http.Handler { return noForms(o.guardChange(h)) })
-		prom.Routes(r.With(patient(o.QueryTime)))
+		prom = o.Prometheus(
+			func(h http.Handler) http.Handler { return noForms(verify(middleware.WriteBody)(h)) },
+			func(h http.Handler) http.Handler { return noForms(o.guardChange(h)) },
+		)
+		prom.Routes(r.With(patient(o.QueryTime), o.roomForForm))
 	} else {
 		// Otherwise it would look like a wrong address.
 		none := h(func(http.ResponseWriter, *http.Request) error {
@@ -142,14 +145,43 @@ func Inner(o Options) http.Handler {
 func noteRoute(prom **promapi.API) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() { // of a panic too
+				pattern := chi.RouteContext(r.Context()).RoutePattern()
+				if *prom != nil && strings.HasPrefix(pattern, promapi.Prefix) {
+					pattern = (*prom).Route(r.URL.Path)
+				}
+				common.SetRoute(r.Context(), pattern)
+			}()
 			next.ServeHTTP(w, r)
-			pattern := chi.RouteContext(r.Context()).RoutePattern()
-			if *prom != nil && strings.HasPrefix(pattern, promapi.Prefix) {
-				pattern = (*prom).Route(r.URL.Path)
-			}
-			common.SetRoute(r.Context(), pattern)
 		})
 	}
+}
+
+const (
+	// smallForm is how large a form may be that is not counted.
+	smallForm = 64 << 10
+	// formMemory is what a larger one takes: net/http reads up to 10 MB, and what is
+	// in it is there once more when it is parsed.
+	formMemory = 20 << 20
+)
+
+// roomForForm lets in as many large forms at once as LIMIT_MEMORY has room for.
+// Remote write, which is no form, counts its own body.
+func (o Options) roomForForm(next http.Handler) http.Handler {
+	if o.Limits.Memory == nil {
+		return next
+	}
+	return o.Problem.Handle(func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method != http.MethodGet && (r.ContentLength > smallForm || r.ContentLength < 0) && r.URL.Path != promapi.Prefix+"/write" {
+			release, ok := o.Limits.Memory.TryAcquire(formMemory)
+			if !ok {
+				return codes.New(codes.Unavailable, "too many large requests at once")
+			}
+			defer release()
+		}
+		next.ServeHTTP(w, r)
+		return nil
+	})
 }
 
 // guardChange stands before what changes the history other than by samples: the

@@ -127,3 +127,12 @@ func (b *batch) freeBody() bool {
 	}
 	return cap(b.wire) <= keepBody && cap(b.plain) <= keepBody
 }
+
+// size is how large the body will be, unpacked, as far as it tells the truth.
+func (b *batch) size() int {
+	n, err := s2.DecodedLen(b.wire)
+	if err != nil {
+		return len(b.wire)
+	}
+	return max(len(b.wire), min(n, int(b.h.o.Limits.Plain)))
+}

@@ -123,7 +123,7 @@ func (h *Handler) take(r *http.Request, v version) (counts, *failure) {
 		return counts{}, f
 	}
 	if h.o.Enter != nil {
-		leave, ok := h.o.Enter(r.Context(), len(b.wire))
+		leave, ok := h.o.Enter(r.Context(), b.size())
 		if !ok {
 			return counts{}, errBusy
 		}
