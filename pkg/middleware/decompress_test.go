@@ -371,13 +371,13 @@ func TestDecompressSlowBody(t *testing.T) {
 	require.NoError(t, zw.Close())
 	r := httptest.NewRequest(http.MethodPost, "/", late{bytes.NewReader(whole.Bytes()[:whole.Len()/2])})
 	r.Header.Set("Content-Encoding", "gzip")
+	var heard error
 	h := middleware.Decompress(middleware.BodyLimits{Wire: 1 << 20, Plain: 1 << 20}, func(_ http.ResponseWriter, _ *http.Request, err error) {
-		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-		require.Empty(t, codes.Message(err))
+		heard = err
 	})
 	h(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, err := io.ReadAll(r.Body)
-		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-		require.Empty(t, codes.Message(err), "so that problem.Body makes a 408 of it")
+		_, heard = io.ReadAll(r.Body)
 	})).ServeHTTP(httptest.NewRecorder(), r)
+	require.ErrorIs(t, heard, os.ErrDeadlineExceeded)
+	require.Empty(t, codes.Message(heard), "so that problem.Body makes a 408 of it")
 }
