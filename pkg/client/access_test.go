@@ -193,7 +193,7 @@ func TestTLSFiles(t *testing.T) {
 	require.ErrorContains(t, push(config), "unknown authority")
 	config, err = client.TLSFiles(path("ca.pem"), "", "")
 	require.NoError(t, err)
-	require.ErrorContains(t, push(config), "certificate required")
+	require.Error(t, push(config)) // "certificate required", unless the connection is gone before that is read
 
 	for _, files := range [][3]string{
 		{path("none.pem"), "", ""},
