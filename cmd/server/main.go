@@ -51,8 +51,8 @@ func run(args []string) int {
 }
 
 // gcPercent is how much garbage there may be beside what lives before it is
-// collected. The history's memory is large and long-lived, so that half of Go's
-// default saves a third of the memory and costs a few percent of CPU.
+// collected. The history's memory is large and lives long: at Go's default there
+// would be as much again beside it.
 const gcPercent = 50
 
 // collectSooner sets gcPercent, unless GOGC says otherwise.
