@@ -19,13 +19,29 @@ type Batch struct {
 	// Key is the value of the Idempotency-Key header, a Structured Field string:
 	// "<producer>/<sequence>" with the quotes.
 	Key string
-	// Body is a JSON array of metrics, encoded as ContentEncoding says. It must
-	// not change: the key stands for exactly these bytes.
+	// Body is what ContentType says, encoded as ContentEncoding says. It must not
+	// change: the key stands for exactly these bytes.
 	Body []byte
-	// ContentEncoding is "gzip" or "".
+	// ContentType is "" for a JSON array of metrics, which goes to the push API, or
+	// [RemoteWrite], whose samples go to the history alone.
+	ContentType string
+	// ContentEncoding is "gzip" or "", and "snappy" for remote write.
 	ContentEncoding string
-	// Count is how many metrics there are.
+	// Count is how many metrics or samples there are.
 	Count int
+}
+
+// RemoteWrite is the ContentType of a remote write request, version 2.0.
+const RemoteWrite = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
+
+// RemoteWriteBatch is a batch without a key, see [Client.Encode], of an encoded
+// request: io.prometheus.write.v2.Request in snappy's block format.
+//
+// A server that is sent it twice has the samples once: they have times. What it
+// refuses of a request it leaves out, and takes the rest; the batch is settled by
+// that.
+func RemoteWriteBatch(body []byte, samples int) Batch {
+	return Batch{Body: body, ContentType: RemoteWrite, ContentEncoding: "snappy", Count: samples}
 }
 
 // NewBatch encodes the metrics and gives them the next key of this client. A

@@ -181,18 +181,8 @@ func (c *Client) Send(ctx context.Context, b Batch) (Result, error) {
 // Try sends the batch once. The error is marked for retry.Do: permanent, or with
 // the wait that the server asked for.
 func (c *Client) Try(ctx context.Context, b Batch) (Result, error) {
-	h := map[string]string{
-		"Content-Type":               "application/json",
-		request.HeaderPrefer:         request.PreferMinimal,
-		request.HeaderIdempotencyKey: b.Key,
-	}
-	if c.every > 0 {
-		h[request.HeaderReportInterval] = strconv.FormatFloat(c.every.Seconds(), 'f', -1, 64)
-	}
-	if b.ContentEncoding != "" {
-		h["Content-Encoding"] = b.ContentEncoding
-	}
-	header, _, err := c.do(ctx, http.MethodPost, "/updates/", h, b.Body, false)
+	path, h := c.post(b)
+	header, _, err := c.do(ctx, http.MethodPost, path, h, b.Body, false)
 	if e, ok := errors.AsType[*Error](err); err == nil || ok && e.Permanent() {
 		c.Discard(b)
 	}
@@ -201,6 +191,27 @@ func (c *Client) Try(ctx context.Context, b Batch) (Result, error) {
 	}
 	return Result{Replayed: header.Get(response.HeaderReplayed) == "true", Attempts: 1, Date: dateOf(header)}, nil
 }
+
+// post is where a batch goes, and its header.
+func (c *Client) post(b Batch) (path string, h map[string]string) {
+	h = map[string]string{request.HeaderIdempotencyKey: b.Key}
+	if b.ContentEncoding != "" {
+		h["Content-Encoding"] = b.ContentEncoding
+	}
+	if b.ContentType != "" {
+		h["Content-Type"] = b.ContentType
+		h["X-Prometheus-Remote-Write-Version"] = "2.0.0"
+		return remoteWritePath, h
+	}
+	h["Content-Type"] = "application/json"
+	h[request.HeaderPrefer] = request.PreferMinimal
+	if c.every > 0 {
+		h[request.HeaderReportInterval] = strconv.FormatFloat(c.every.Seconds(), 'f', -1, 64)
+	}
+	return "/updates/", h
+}
+
+const remoteWritePath = "/api/v1/write"
 
 // Value asks for one metric; typ is request.TypeGauge or request.TypeCounter. A
 // label not given is summed away by the server: a counter is the sum over the
@@ -309,6 +320,7 @@ func (c *Client) once(
 	failure := (*Error)(nil)
 	if !ok {
 		failure = newError(status, header, answer, c.maxRetryAfter)
+		failure.text = path == remoteWritePath && isText(header)
 	}
 	// A question may be asked again; who asked wrongly wants to know now.
 	denied := !ok && verify && failure.Denied()
@@ -338,6 +350,11 @@ func (c *Client) once(
 	default:
 		return nil, nil, retry.After(failure, failure.RetryAfter)
 	}
+}
+
+// isText reports whether an answer is a line of text, as remote write has it.
+func isText(header http.Header) bool {
+	return strings.HasPrefix(strings.ToLower(header.Get("Content-Type")), "text/plain")
 }
 
 // isPage reports whether an answer is for people.

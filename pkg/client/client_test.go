@@ -29,6 +29,7 @@ import (
 	"github.com/gometheus/gometheus/pkg/request"
 	"github.com/gometheus/gometheus/pkg/response"
 	"github.com/gometheus/gometheus/pkg/retry"
+	"github.com/gometheus/gometheus/pkg/signature"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -650,4 +651,58 @@ func BenchmarkNewBatch(b *testing.B) {
 		c.Discard(batch)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(metrics)), "ns/metric")
+}
+
+// TestRemoteWrite: a request of remote write goes to the history's door, with what
+// that wants to hear, and signed like the others.
+func TestRemoteWrite(t *testing.T) {
+	var answer func(w http.ResponseWriter)
+	hs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		assert.NoError(t, err)
+		assert.Equal(t, "/base/api/v1/write", r.URL.Path)
+		assert.Equal(t, client.RemoteWrite, r.Header.Get("Content-Type"))
+		assert.Equal(t, "snappy", r.Header.Get("Content-Encoding"))
+		assert.Equal(t, "2.0.0", r.Header.Get("X-Prometheus-Remote-Write-Version"))
+		assert.Equal(t, `"P/1"`, r.Header.Get("Idempotency-Key"))
+		assert.Equal(t, signature.NewKeys([]byte("k")).HashOfBody(body), r.Header.Get("HashSHA256"))
+		assert.Empty(t, r.Header.Get("Prefer"))
+		answer(w)
+	}))
+	defer hs.Close()
+	send := func(status int, contentType, text string) error {
+		answer = func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", contentType)
+			w.WriteHeader(status)
+			_, err := io.WriteString(w, text)
+			assert.NoError(t, err)
+		}
+		c, err := client.New(hs.URL+"/base", client.WithKey([]byte("k")), client.WithProducer("P"))
+		require.NoError(t, err)
+		defer c.Close()
+		b := client.RemoteWriteBatch([]byte("any bytes"), 3)
+		require.NoError(t, c.Number(&b))
+		_, err = c.Try(t.Context(), b)
+		return err
+	}
+	require.NoError(t, send(http.StatusNoContent, "", ""))
+
+	const text = "text/plain; charset=utf-8"
+	for status, permanent := range map[int]bool{
+		400: true, 413: true, 415: true, 401: false, 403: false, 404: false, 408: false, 429: false, 500: false, 503: false,
+	} {
+		err := send(status, text, "sample 3: too old\nmore")
+		e, ok := errors.AsType[*client.Error](err)
+		require.True(t, ok, "%d: %v", status, err)
+		assert.Equal(t, permanent, e.Permanent(), "%d", status)
+		assert.Equal(t, "sample 3: too old", e.Problem.Detail)
+	}
+	// Of a proxy, who knows nothing of it.
+	e, ok := errors.AsType[*client.Error](send(413, "text/html", "<h1>too large</h1>"))
+	require.True(t, ok)
+	assert.False(t, e.Permanent())
+	// With a key the wrong signature is a problem, as everywhere.
+	e, ok = errors.AsType[*client.Error](send(400, "application/problem+json", `{"code":"signature","detail":"wrong"}`))
+	require.True(t, ok)
+	assert.True(t, e.Denied())
 }

@@ -28,14 +28,18 @@ var (
 type Error struct {
 	// Status is the HTTP status.
 	Status int
-	// Problem is what the server says about it. Only its Status is set when the
-	// answer came from something else, a proxy for instance.
+	// Problem is what the server says about it. When the answer came from
+	// something else, a proxy for instance, it has its Status alone, and the first
+	// line of a text as Detail.
 	Problem response.Problem
 	// RetryAfter is how long the server asks to wait, zero if it doesn't. It is
 	// already bounded by the client's maximum.
 	RetryAfter time.Duration
 	// Date is what the server's clock said, zero if the answer doesn't tell.
 	Date time.Time
+
+	// text: the answer to a remote write, which has no problems but lines of text.
+	text bool
 }
 
 // Error is one line: the status, the reason, and the first offending element.
@@ -75,7 +79,7 @@ func (e *Error) Denied() bool {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusProxyAuthRequired:
 		return true
 	}
-	unknown := e.Problem.Code == "" || e.Problem.Code == string(codes.Signature)
+	unknown := e.Problem.Code == "" && !e.text || e.Problem.Code == string(codes.Signature)
 	return e.Status >= 400 && e.Status < 500 && !e.passes() && unknown
 }
 
@@ -106,9 +110,21 @@ func newError(status int, header http.Header, body []byte, maxWait time.Duration
 		if json.Unmarshal(body, &e.Problem) != nil {
 			e.Problem = response.Problem{}
 		}
+	} else if err == nil && t == "text/plain" {
+		line, _, _ := strings.Cut(string(body), "\n")
+		e.Problem.Detail = shorten(strings.ToValidUTF8(line, "\uFFFD"))
 	}
 	e.Problem.Status = status
 	return e
+}
+
+// shorten keeps what something unknown says within bounds.
+func shorten(s string) string {
+	const most = 300
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 // dateOf is the time in the Date header, zero if there is none that can be read.

@@ -20,12 +20,13 @@ import (
 
 // Letter says why a batch is dead. It stands as JSON beside the batch's exact
 // body, by the batch's number: 00000000000000000117-<producer>.reason.json beside ….json.gz, or ….json
-// when it isn't compressed.
+// when it isn't compressed, or, of remote write, ….rw2.snappy.
 type Letter struct {
 	Key             string           `json:"key"`
 	Time            time.Time        `json:"time"`
 	Status          int              `json:"status"`
 	Problem         response.Problem `json:"problem"`
+	ContentType     string           `json:"content_type,omitempty"`
 	ContentEncoding string           `json:"content_encoding,omitempty"`
 	Metrics         int              `json:"metrics"`
 }
@@ -73,7 +74,10 @@ func (d *dead) bury(number uint64, l Letter, b client.Batch) error {
 	}
 	reason = append(reason, '\n')
 	end := ".json"
-	if b.ContentEncoding == "gzip" {
+	switch {
+	case b.ContentType == client.RemoteWrite:
+		end = ".rw2.snappy"
+	case b.ContentEncoding == "gzip":
 		end = ".json.gz"
 	}
 	base := fmt.Sprintf("%020d-%s", number, producer)

@@ -271,7 +271,7 @@ func (l *Lease) Refuse(status int, problem response.Problem) error {
 	b := l.e.batch
 	err := l.s.dead.bury(l.e.number, Letter{
 		Key: b.Key, Time: l.s.o.Wall().UTC(), Status: status, Problem: problem,
-		ContentEncoding: b.ContentEncoding, Metrics: b.Count,
+		ContentType: b.ContentType, ContentEncoding: b.ContentEncoding, Metrics: b.Count,
 	}, b)
 	l.settle(&l.s.refused)
 	return err

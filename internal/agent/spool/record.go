@@ -11,7 +11,7 @@ import (
 // A record of the journal holds the batches of one Append, which have
 // consecutive numbers:
 //
-//	version    1 byte, 1
+//	version    1 byte: 1, or 2 if one of the batches has a content type
 //	first      uvarint: number of the first batch
 //	base       uvarint: number of the last batch before the epoch
 //	clock      uvarint: the spool's clock in milliseconds
@@ -19,13 +19,27 @@ import (
 //	producer   uvarint length, bytes
 //	n          uvarint: number of batches
 //	n times:
+//	  type     uvarint length, bytes: the Content-Type; in version 2 alone
 //	  encoding uvarint length, bytes: the Content-Encoding
 //	  count    uvarint: metrics in the batch
 //	  body     uvarint length, bytes: exactly as sent
 //
 // A batch's key is client.Key of the producer and its sequence, which is its
 // number less base.
-const recordVersion = 1
+const (
+	recordPlain = 1
+	recordTyped = 2
+)
+
+// versionOf is 1 where that will do: older agents can read it.
+func versionOf(batches []client.Batch) byte {
+	for i := range batches {
+		if batches[i].ContentType != "" {
+			return recordTyped
+		}
+	}
+	return recordPlain
+}
 
 // record is the head of one.
 type record struct {
@@ -43,7 +57,8 @@ func (r *record) key(n uint64) string { return client.Key(r.producer, n-r.base) 
 func (r *record) last() uint64 { return r.first + uint64(r.n) - 1 }
 
 func appendRecord(dst []byte, r record, batches []client.Batch) []byte {
-	dst = append(dst, recordVersion)
+	version := versionOf(batches)
+	dst = append(dst, version)
 	dst = binary.AppendUvarint(dst, r.first)
 	dst = binary.AppendUvarint(dst, r.base)
 	dst = binary.AppendUvarint(dst, uint64(r.at.clock))
@@ -52,6 +67,9 @@ func appendRecord(dst []byte, r record, batches []client.Batch) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(batches)))
 	for i := range batches {
 		b := &batches[i]
+		if version == recordTyped {
+			dst = appendBytes(dst, b.ContentType)
+		}
 		dst = appendBytes(dst, b.ContentEncoding)
 		dst = binary.AppendUvarint(dst, uint64(b.Count))
 		dst = appendBytes(dst, b.Body)
@@ -70,7 +88,8 @@ var errRecord = errors.New("not a record of the spool")
 // rec.
 func parseRecord(rec []byte, yield func(number uint64, b client.Batch)) (record, error) {
 	p := parser{b: rec}
-	if v := p.take(1); len(v) != 1 || v[0] != recordVersion {
+	v := p.take(1)
+	if len(v) != 1 || v[0] != recordPlain && v[0] != recordTyped {
 		return record{}, fmt.Errorf("%w of a version this program knows", errRecord)
 	}
 	r := record{
@@ -83,7 +102,11 @@ func parseRecord(rec []byte, yield func(number uint64, b client.Batch)) (record,
 	}
 	r.n = int(n)
 	for i := range n {
-		b := client.Batch{ContentEncoding: string(p.bytes()), Count: int(p.uvarint()), Body: p.bytes()}
+		var b client.Batch
+		if v[0] == recordTyped {
+			b.ContentType = string(p.bytes())
+		}
+		b.ContentEncoding, b.Count, b.Body = string(p.bytes()), int(p.uvarint()), p.bytes()
 		if p.bad {
 			return record{}, errRecord
 		}

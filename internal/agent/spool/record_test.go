@@ -14,6 +14,7 @@ import (
 func FuzzParseRecord(f *testing.F) {
 	r := record{first: 300, base: 17, at: stamp{clock: 1 << 40, wall: -5}, producer: "P-1", n: 2}
 	f.Add(appendRecord(nil, r, []client.Batch{{Body: []byte("one"), Count: 200}, {Body: []byte{}, ContentEncoding: "gzip"}}))
+	f.Add(appendRecord(nil, r, []client.Batch{{Body: []byte("one"), Count: 1}, client.RemoteWriteBatch([]byte("two"), 2)}))
 	f.Add([]byte{})
 	f.Add([]byte{1, 1, 0, 0, 0, 0, 200})
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -32,6 +33,14 @@ func FuzzParseRecord(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, r, r2)
 	})
+}
+
+// TestRecordVersions: an older agent reads what holds nothing that it doesn't
+// know.
+func TestRecordVersions(t *testing.T) {
+	r := record{first: 1, producer: "P", n: 1}
+	require.Equal(t, byte(1), appendRecord(nil, r, []client.Batch{{Body: []byte("x"), ContentEncoding: "gzip"}})[0])
+	require.Equal(t, byte(2), appendRecord(nil, r, []client.Batch{client.RemoteWriteBatch([]byte("x"), 1)})[0])
 }
 
 // FuzzDecodeNote: as FuzzParseRecord for acks.

@@ -85,7 +85,7 @@ func (r *rig) batches(n, size int) []client.Batch {
 	for i := range out {
 		r.made++
 		body := fmt.Sprintf("batch %d of the test %s", r.made, strings.Repeat("x", size))
-		out[i] = client.Batch{Body: []byte(body), ContentEncoding: []string{"gzip", ""}[r.made%2], Count: r.made % 300}
+		out[i] = client.Batch{Body: []byte(body), ContentEncoding: []string{"gzip", ""}[r.made%2], ContentType: []string{client.RemoteWrite, "", "", "", "", "", ""}[r.made%7], Count: r.made % 300}
 	}
 	return out
 }
