@@ -12,8 +12,12 @@ import (
 	"github.com/gometheus/gometheus/pkg/signature"
 )
 
-// Healthcheck is the command that looks whether a running agent works.
-const Healthcheck = "healthcheck"
+// The commands.
+const (
+	Healthcheck = "healthcheck" // look whether a running agent works
+	Once        = "--once"      // print what would be sent
+	Check       = "--check"     // look whether the server takes what would be sent
+)
 
 // MaxRateLimit is the largest RATE_LIMIT. The server remembers the last 1,024
 // batches of a producer, so no more of them may be on their way.
@@ -25,7 +29,7 @@ const LongestAge = 7 * 24 * time.Hour
 
 // Config is how the agent runs.
 type Config struct {
-	Command            string        // Healthcheck, or empty: collect and send
+	Command            string        // one of those above, or empty: collect and send
 	Address            string        // of the server: host:port, or an http or https URL; see ServerURL
 	LogLevel           string        // debug, info, warn or error
 	PollInterval       time.Duration // between collections
@@ -44,6 +48,7 @@ type Config struct {
 
 	Signature signature.Mode // the forms that signatures have
 	Access    Access
+	Collect   Collect
 }
 
 // ServerURL is Address as a URL without a slash at its end. A missing host
@@ -82,6 +87,8 @@ type settings struct {
 
 	AccessSettings
 
+	CollectSettings
+
 	config.Profiling
 }
 
@@ -102,7 +109,9 @@ func defaults() *settings {
 		Key:            config.Secret(),
 		Signature:      config.Choice("mode", "hash", "hash", "both", "message"),
 		AccessSettings: defaultAccess(),
-		Profiling:      config.DefaultProfiling(),
+
+		CollectSettings: defaultCollect(),
+		Profiling:       config.DefaultProfiling(),
 	}
 }
 
@@ -137,6 +146,7 @@ func (s *settings) config() Config {
 		CPUProfileDuration: s.CPUProfileDuration.Value(),
 		MemProfileFile:     s.MemProfileFile.Value(),
 		Labels:             s.Labels.Value(),
+		Collect:            s.collect(),
 	}
 }
 
@@ -157,6 +167,12 @@ func Parse(args []string, lookup func(string) (string, bool), out io.Writer) (Co
 		Commands: []config.Command{{
 			Name:  Healthcheck,
 			About: "Look at the HEALTH_FILE of a running agent, and exit with 0 if its loops go on, else with 1 and the reason. For containers and scripts.",
+		}, {
+			Name:  Once,
+			About: "Collect once, print in Prometheus' text format what would be sent, and exit. Nothing is sent.",
+		}, {
+			Name:  Check,
+			About: "Try the server: is it there, does it take what this agent would send, are the clocks right. Says what is wrong, and exits with 0 if nothing is, else with 1.",
 		}},
 	}
 	command, args := program.CutCommand(args)

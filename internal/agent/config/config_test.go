@@ -6,6 +6,8 @@ import (
 	"flag"
 	"io"
 	"os"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +56,16 @@ func TestDefault(t *testing.T) {
 		CPUProfileDuration: 30 * time.Second,
 		MemProfileFile:     "./mem.pprof",
 		Labels:             map[string]string{"instance": host},
+		Collect: config.Collect{
+			Collectors:         []string{"runtime", "random", "gopsutil", "node"},
+			Interval:           15 * time.Second,
+			HostRoot:           "/",
+			ScrapeLimitSamples: 50_000,
+			ScrapeLimitBody:    32 << 20,
+		},
+	}
+	if runtime.GOOS != "linux" {
+		want.Collect.Collectors = want.Collect.Collectors[:3]
 	}
 	require.Equal(t, want, config.Default())
 	got, err := parse(nil)
@@ -93,6 +105,18 @@ var settings = []setting{
 	{"basic-auth-user", "", "BASIC_AUTH_USER", "me", "you", "", "", func(c config.Config) any { return c.Access.User }, "me", "you"},
 	{"basic-auth-password", "", "BASIC_AUTH_PASSWORD", "", "", "", "", func(c config.Config) any { return c.Access.Password.Reveal() }, "", ""},
 	{"basic-auth-password-file", "", "BASIC_AUTH_PASSWORD_FILE", "", "", "", "", func(c config.Config) any { return c.Access.Password.Reveal() }, "", ""},
+	{"collectors", "", "COLLECTORS", "node", "random, process", "", []string(nil), func(c config.Config) any { return c.Collect.Collectors }, []string{"node"}, []string{"random", "process"}},
+	{"scrape-interval", "", "SCRAPE_INTERVAL", "0.1", "1m", "0", nil, func(c config.Config) any { return c.Collect.Interval }, 100 * time.Millisecond, time.Minute},
+	{"node-enable", "", "NODE_ENABLE", "systemd", "wifi,systemd", "", []string(nil), func(c config.Config) any { return c.Collect.NodeEnable }, []string{"systemd"}, []string{"wifi", "systemd"}},
+	{"node-disable", "", "NODE_DISABLE", "nfs", "xfs", "", []string(nil), func(c config.Config) any { return c.Collect.NodeDisable }, []string{"nfs"}, []string{"xfs"}},
+	{"textfile-dir", "", "TEXTFILE_DIR", "/var/lib/a", "b", "", "", func(c config.Config) any { return c.Collect.TextfileDir }, "/var/lib/a", "b"},
+	{"host-root", "", "HOST_ROOT", "/host", "/b", "", nil, func(c config.Config) any { return c.Collect.HostRoot }, "/host", "/b"},
+	{"scrape", "", "SCRAPE", "localhost:1", "db=http://localhost:2/m,http://h:3", "", []string(nil), func(c config.Config) any { return c.Collect.Scrape }, []string{"localhost:1"}, []string{"db=http://localhost:2/m", "http://h:3"}},
+	{"scrape-limit-samples", "", "SCRAPE_LIMIT_SAMPLES", "10", "20", "0", nil, func(c config.Config) any { return c.Collect.ScrapeLimitSamples }, 10, 20},
+	{"scrape-limit-body", "", "SCRAPE_LIMIT_BODY", "1MiB", "2MiB", "1", nil, func(c config.Config) any { return c.Collect.ScrapeLimitBody }, int64(1 << 20), int64(2 << 20)},
+	{"statsd", "", "STATSD", "true", "[::1]:99", "nowhere", "", func(c config.Config) any { return c.Collect.StatsD }, "127.0.0.1:8125", "[::1]:99"},
+	{"docker-host", "", "DOCKER_HOST", "unix:///run/a", "tcp://h:1", "", "", func(c config.Config) any { return c.Collect.DockerHost }, "unix:///run/a", "tcp://h:1"},
+	{"process-command-line", "", "PROCESS_COMMAND_LINE", "false", "true", "yes", nil, func(c config.Config) any { return c.Collect.ProcessCommandLine }, false, true},
 	{"cpu-profile-file", "", "CPU_PROFILE_FILE", "/a", "/b", "", nil, func(c config.Config) any { return c.CPUProfileFile }, "/a", "/b"},
 	{"cpu-profile-duration", "", "CPU_PROFILE_DURATION", "5s", "1m", "0s", nil, func(c config.Config) any { return c.CPUProfileDuration }, 5 * time.Second, time.Minute},
 	{"mem-profile-file", "", "MEM_PROFILE_FILE", "/a", "/b", "", nil, func(c config.Config) any { return c.MemProfileFile }, "/a", "/b"},
@@ -127,7 +151,9 @@ func TestPrecedence(t *testing.T) {
 			check(s.wantFlag, nil, "--"+s.flag+"="+s.inFlag)
 			check(s.wantFlag, vars, "--"+s.flag+"="+s.inFlag)
 			check(s.wantFlag, vars, "--"+s.flag, s.inFlag)
-			check(s.wantFlag, vars, "--"+s.flag, s.inVar, "--"+s.flag, s.inFlag)
+			if _, list := s.wantVar.([]string); !list {
+				check(s.wantFlag, vars, "--"+s.flag, s.inVar, "--"+s.flag, s.inFlag)
+			}
 			if s.short != "" {
 				check(s.wantFlag, vars, "-"+s.short, s.inFlag)
 				check(s.wantFlag, vars, "-"+s.short+"="+s.inFlag)
@@ -202,8 +228,13 @@ func TestServerURL(t *testing.T) {
 }
 
 func TestMissingValues(t *testing.T) {
+	alone := []string{"statsd", "process-command-line"}
 	for _, s := range config.Settings() {
 		_, err := parse(nil, "--"+s.Flag)
+		if slices.Contains(alone, s.Flag) {
+			require.NoError(t, err)
+			continue
+		}
 		require.EqualError(t, err, "--"+s.Flag+": no value: want "+s.Allowed)
 	}
 }
@@ -273,6 +304,14 @@ func TestCommand(t *testing.T) {
 	c, err = parse(nil, "--address", "here:1")
 	require.NoError(t, err)
 	require.Empty(t, c.Command)
+	for _, command := range []string{config.Once, config.Check} {
+		c, err = parse(nil, "--address", "here:1", command, "-b", "7")
+		require.NoError(t, err)
+		require.Equal(t, command, c.Command)
+		require.Equal(t, 7, c.BatchSize)
+	}
+	_, err = parse(nil, config.Once, config.Check)
+	require.ErrorContains(t, err, "--check")
 	_, err = parse(nil, "--address", "here:1", config.Healthcheck)
 	require.ErrorContains(t, err, `argument "healthcheck"`, "it stands before the flags")
 }

@@ -17,7 +17,7 @@
 // # Flags
 //
 // "--name value", "--name=value", "-n value", "-n=value" and "-nvalue" all set
-// a flag. A flag given twice has its last value. There are no arguments other
+// a flag. A flag given twice has its last value, one that is a list all of them. There are no arguments other
 // than flags, so the word after a true/false flag is its value: "--restore
 // false" and "-r false" work, and "-r" alone means true. Short flags don't
 // cluster: "-rf" is refused, because it could mean two things. A word that is one

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/caarlos0/env/v11"
 
@@ -17,8 +19,8 @@ type Program struct {
 	Commands []Command
 }
 
-// Command is a word before the flags that makes the program do something else
-// than its work.
+// Command makes the program do something else than its work. It is a word before
+// the flags or, if its name begins with dashes, stands anywhere among them.
 type Command struct {
 	Name  string
 	About string // a sentence
@@ -27,11 +29,24 @@ type Command struct {
 // CutCommand takes the command off args; without one it is empty.
 func (p Program) CutCommand(args []string) (command string, rest []string) {
 	for _, c := range p.Commands {
-		if len(args) > 0 && args[0] == c.Name {
-			return c.Name, args[1:]
+		at := 0
+		if strings.HasPrefix(c.Name, "--") {
+			// As of any flag of the program's own: never the value of another.
+			at = slices.Index(args[:end(args)], c.Name)
+		}
+		if at >= 0 && len(args) > 0 && args[at] == c.Name {
+			return c.Name, slices.Delete(slices.Clone(args), at, at+1)
 		}
 	}
 	return "", args
+}
+
+// end is where flags end.
+func end(args []string) int {
+	if i := slices.Index(args, "--"); i >= 0 {
+		return i
+	}
+	return len(args)
 }
 
 // Parse sets the fields of settings, a pointer to a struct of Var fields, from

@@ -31,6 +31,8 @@ type spec struct {
 	bare    string // the value of the flag alone; empty: a value is required
 	empty   bool   // empty text is a value
 	secret  bool
+	adds    bool                // to set it again adds to it
+	text    string              // that it was set to last
 	mask    func(string) string // hides the secret part of a value in errors; nil: nothing to hide
 }
 
@@ -61,11 +63,14 @@ func (v *Var[T]) Set(s string) error {
 	if s == "" && !v.empty {
 		return errNotAllowed
 	}
+	if v.adds && s != "" && v.text != "" {
+		s = v.text + "," + s
+	}
 	value, err := v.parse(s)
 	if err != nil {
 		return err
 	}
-	v.value = value
+	v.value, v.text = value, s
 	return nil
 }
 
