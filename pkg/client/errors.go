@@ -75,6 +75,9 @@ func (e *Error) Permanent() bool {
 // 405, 407), or a 4xx of something that is no gometheus server. People can cure
 // that, so a batch waits for them; reads end with it.
 func (e *Error) Denied() bool {
+	if e.Problem.Code == string(codes.NoHistory) {
+		return false
+	}
 	switch e.Status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusProxyAuthRequired:
 		return true

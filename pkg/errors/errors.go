@@ -29,6 +29,7 @@ const (
 	Stale       Code = "stale"       // it was signed too long ago, or ahead of time; sign it again
 	Signature   Code = "signature"   // it is not signed, or not with the key that is needed
 	NotFound    Code = "not_found"   // there is no such thing
+	NoHistory   Code = "no_history"  // the server keeps no history; it will not by itself
 	TooLarge    Code = "too_large"   // more than one request may hold
 	Exhausted   Code = "exhausted"   // a limit of rate or of series is reached
 	Full        Code = "full"        // the storage has no room

@@ -65,6 +65,8 @@ const (
 	// defaultBuffer is 2.4 MB, over half an hour of polls on a machine with two
 	// processors.
 	defaultBuffer = 32 << 10
+	// defaultRequests is, in bytes, several hours of what node makes every 15 s.
+	defaultRequests = 8 << 20
 	// defaultShutdown is half of what docker stop allows.
 	defaultShutdown = 5 * time.Second
 	// A collector's timeout lies between these, whatever the interval.
@@ -99,9 +101,11 @@ type agent struct {
 	log    *zap.Logger
 	group  *collector.Group
 	buffer *buffer.Buffer
-	outbox outbox
-	spool  *spool.Spool  // in outbox; nil without a disk
-	maxAge time.Duration // of a batch
+	// requests are those of remote write that are not yet in the outbox.
+	requests *buffer.Requests
+	outbox   outbox
+	spool    *spool.Spool  // in outbox; nil without a disk
+	maxAge   time.Duration // of a batch
 	// batchSize is how many metrics a batch has at most.
 	batchSize int
 	client    *client.Client
@@ -118,6 +122,7 @@ type agent struct {
 	refusing condition // it takes them and refuses what they hold
 	full     condition // samples go because the buffer is full
 	stuck    condition // the spool takes nothing
+	unkept   condition // the server keeps no history
 }
 
 // Run is the agent. It returns nil when ctx has ended and everything is stopped,
@@ -209,6 +214,7 @@ func newAgent(cfg config.Config, log *zap.Logger, o Options) (*agent, error) {
 			Log:     log,
 		}, o.Collectors...),
 		buffer:    buffer.New(cmp.Or(o.BufferSize, defaultBuffer)),
+		requests:  buffer.NewRequests(defaultRequests),
 		maxAge:    maxAge,
 		batchSize: batchSize(cfg.BatchSize, labels),
 		client:    c,

@@ -35,7 +35,8 @@ func (a *agent) report(ctx context.Context, alive *health.Loop, polled <-chan st
 	}
 }
 
-// handful is encoded batches and, side by side, what they were made of.
+// handful is encoded batches and, side by side, what they were made of: nil for a
+// request that was encoded by whoever took its samples.
 type handful struct {
 	batches []client.Batch
 	metrics [][]metric.Metric
@@ -45,21 +46,22 @@ type handful struct {
 const groupBytes = 256 << 10
 
 // flush encodes what the buffer holds now and puts it into the outbox, as fast
-// as that takes it. What a poll adds meanwhile waits for the next flush, else
-// each poll would make a small batch of its own. Batches that didn't get in stay
-// in hand for the next flush; but those that a spool refuses are taken apart, so
-// that increments go on to add up.
+// as that takes it, and then the requests that wait. What comes meanwhile waits
+// for the next flush, else each poll would make a small batch of its own. Batches
+// that didn't get in stay in hand for the next flush; but those that a spool
+// refuses are taken apart, so that increments go on to add up.
 func (a *agent) flush(ctx context.Context) error {
-	for left := a.buffer.Len(); len(a.inHand.batches) > 0 || left > 0; {
+	metrics := a.buffer.Len()
+	requests, _ := a.requests.Len()
+	for {
 		if len(a.inHand.batches) == 0 {
-			taken := a.fill(left)
-			if taken == 0 {
-				return nil // samples had to go meanwhile
-			}
-			left -= taken
-			if len(a.inHand.batches) == 0 {
-				continue
-			}
+			metrics -= a.fill(metrics)
+		}
+		if len(a.inHand.batches) == 0 {
+			requests -= a.fillRequests(requests)
+		}
+		if len(a.inHand.batches) == 0 {
+			return nil // else samples had to go meanwhile
 		}
 		switch err := a.outbox.Put(ctx, a.inHand.batches); {
 		case errors.Is(err, errNotKept):
@@ -71,7 +73,6 @@ func (a *agent) flush(ctx context.Context) error {
 		a.inHand = handful{}
 		a.taken()
 	}
-	return nil
 }
 
 // fill takes the hand full of at most left metrics and returns how many left the
@@ -97,11 +98,30 @@ func (a *agent) fill(left int) (taken int) {
 	return taken
 }
 
+// fillRequests is fill for at most left requests.
+func (a *agent) fillRequests(left int) (taken int) {
+	h := &a.inHand
+	for size := 0; taken < left && len(h.batches) < a.outbox.Group() && size < groupBytes; taken++ {
+		b, ok := a.requests.Take()
+		if !ok {
+			break
+		}
+		h.batches = append(h.batches, b)
+		h.metrics = append(h.metrics, nil)
+		size += len(b.Body)
+	}
+	return taken
+}
+
 // takeBack empties the hand: increments return to the buffer, where they add up
 // until the spool has room, gauge samples go.
 func (a *agent) takeBack(err error) {
 	dropped := 0
-	for _, metrics := range a.inHand.metrics {
+	for i, metrics := range a.inHand.metrics {
+		if metrics == nil {
+			dropped += a.inHand.batches[i].Count
+			continue
+		}
 		increments, samples := slice.Partition(metrics, func(m metric.Metric) bool { return m.Kind == metric.Counter })
 		dropped += len(samples)
 		a.buffer.Add(increments)
@@ -109,7 +129,7 @@ func (a *agent) takeBack(err error) {
 	a.inHand = handful{}
 	a.stats.unspooled.Add(int64(dropped))
 	if first := a.stuck.enter(max(dropped, 1)); first {
-		a.log.Error("the spool takes nothing: gauge samples go, increments are kept in memory", zap.Error(err))
+		a.log.Error("the spool takes nothing: samples go, increments are kept in memory", zap.Error(err))
 	}
 }
 

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/gometheus/gometheus/internal/agent/config"
 	"github.com/gometheus/gometheus/internal/common/health"
 	"github.com/gometheus/gometheus/pkg/client"
+	codes "github.com/gometheus/gometheus/pkg/errors"
 	"github.com/gometheus/gometheus/pkg/retry"
 	"github.com/gometheus/gometheus/pkg/semaphore"
 )
@@ -69,6 +71,9 @@ func (a *agent) deliver(soft, hard context.Context, l lease) {
 	case err == nil:
 		a.accepted(s, res)
 		l.Ack()
+	case isNoHistory(err):
+		a.unwanted(s, err)
+		l.Expire()
 	case !undecided(err):
 		a.refused(s, l, err)
 	case errors.Is(context.Cause(ctx), errExpired):
@@ -85,8 +90,34 @@ func undecided(err error) bool {
 	if err == nil {
 		return false
 	}
+	if isNoHistory(err) {
+		return false
+	}
 	e, ok := errors.AsType[*client.Error](err)
 	return !ok || !e.Permanent()
+}
+
+// noHistoryError: the server has no place for samples of remote write, and never
+// will as it runs now.
+type noHistoryError struct{ err error }
+
+func (e *noHistoryError) Error() string { return e.err.Error() }
+func (e *noHistoryError) Unwrap() error { return e.err }
+
+func isNoHistory(err error) bool {
+	_, ok := errors.AsType[*noHistoryError](err)
+	return ok
+}
+
+// hasNoHistory tells whether the server says so, or takes pushes and doesn't know
+// remote write: then it isn't the address that is wrong.
+func (a *agent) hasNoHistory(s sealed, err error) bool {
+	e, ok := errors.AsType[*client.Error](err)
+	if !ok || s.ContentType != client.RemoteWrite {
+		return false
+	}
+	unknown := e.Status == http.StatusNotFound || e.Status == http.StatusMethodNotAllowed
+	return e.Problem.Code == string(codes.NoHistory) || unknown && a.stats.pushed.Load()
 }
 
 // try sends the batch until it is decided. The end of pause ends a pause between
@@ -103,7 +134,10 @@ func (a *agent) try(pause, ctx context.Context, alive *health.Loop, s sealed, p 
 		res, err = a.client.Try(ctx, s.Batch)
 		alive.Waits()
 		// What the end of ctx has cut short is no news of the server.
-		if undecided(err) && ctx.Err() == nil {
+		switch {
+		case a.hasNoHistory(s, err):
+			return retry.Permanent(&noHistoryError{err})
+		case undecided(err) && ctx.Err() == nil:
 			a.failed(err, began)
 		}
 		return err
@@ -143,6 +177,11 @@ func (a *agent) accepted(s sealed, res client.Result) {
 	a.answered()
 	a.skew.heard(res.Date)
 	a.stats.sent.add(s.Count)
+	if s.ContentType == "" {
+		a.stats.pushed.Store(true)
+	} else if since, n := a.unkept.leave(); n > 0 {
+		a.log.Info("the server keeps a history again", zap.Duration("lost_for", round(since)))
+	}
 	if res.Replayed {
 		a.stats.replayed.add(s.Count)
 	}
@@ -150,6 +189,16 @@ func (a *agent) accepted(s sealed, res client.Result) {
 		a.log.Info("the server accepts batches again", zap.Duration("refused_for", round(since)), zap.Int("refused_batches", n))
 	}
 	a.log.Debug("batch accepted", zap.String("key", s.Key), zap.Int("metrics", s.Count), zap.Bool("replayed", res.Replayed))
+}
+
+// unwanted notes samples for which the server has no place.
+func (a *agent) unwanted(s sealed, err error) {
+	a.answered()
+	a.stats.refused.add(s.Count)
+	if first := a.unkept.enter(1); first {
+		a.log.Warn("the server keeps no history (HISTORY=false), so what is collected for it alone is lost: "+
+			"node, container, process, SCRAPE, TEXTFILE_DIR, and the timers of STATSD", zap.Error(err))
+	}
 }
 
 // refused gives up a batch that the server will never take.

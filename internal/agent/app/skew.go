@@ -38,15 +38,25 @@ func (s *skew) heard(server time.Time) {
 	s.server, s.at = server, time.Now()
 }
 
-// correct sets the times of metrics that were taken just now.
-func (s *skew) correct(metrics []metric.Metric) {
+// now is the time to give a sample that is taken now.
+func (s *skew) now() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.server.IsZero() || len(metrics) == 0 {
-		return
+	now := s.wall()
+	if ahead, off := s.aheadLocked(now); off {
+		return now.Add(-ahead)
 	}
-	ahead := s.wall().Sub(s.server.Add(time.Since(s.at)))
-	off := ahead.Abs() > tolerance
+	return now
+}
+
+// aheadLocked is how far now is ahead of the server's clock, and whether that is
+// more than can be tolerated. It notes when that changes.
+func (s *skew) aheadLocked(now time.Time) (ahead time.Duration, off bool) {
+	if s.server.IsZero() {
+		return 0, false
+	}
+	ahead = now.Sub(s.server.Add(time.Since(s.at)))
+	off = ahead.Abs() > tolerance
 	switch {
 	case off && !s.off:
 		s.log.Warn("the clock of this machine is wrong; the times of samples are corrected", zap.Duration("ahead_of_server", ahead.Round(time.Second)))
@@ -54,6 +64,17 @@ func (s *skew) correct(metrics []metric.Metric) {
 		s.log.Info("the clock of this machine is right again")
 	}
 	s.off = off
+	return ahead, off
+}
+
+// correct sets the times of metrics that were taken just now.
+func (s *skew) correct(metrics []metric.Metric) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(metrics) == 0 {
+		return
+	}
+	ahead, off := s.aheadLocked(s.wall())
 	if !off {
 		return
 	}

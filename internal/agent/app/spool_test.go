@@ -229,7 +229,7 @@ func TestSpoolFull(t *testing.T) {
 			counts[said]++
 		}
 		require.Equal(t, 1, counts["the spool takes samples again"], "%v", counts)
-		require.Equal(t, 1, counts["the spool takes nothing: gauge samples go, increments are kept in memory"], "%v", counts)
+		require.Equal(t, 1, counts["the spool takes nothing: samples go, increments are kept in memory"], "%v", counts)
 		require.EqualValues(t, 0, last["spooled_batches"])
 		requireNoGap(t, s, false)
 	})
@@ -280,7 +280,7 @@ func TestSpoolDiskFails(t *testing.T) {
 			require.EqualValues(t, 505-len(s.samples), last["dropped_samples"])
 			require.Positive(t, last["dropped_samples"])
 			require.Equal(t, []string{
-				"the spool takes nothing: gauge samples go, increments are kept in memory", "the spool takes samples again",
+				"the spool takes nothing: samples go, increments are kept in memory", "the spool takes samples again",
 			}, r.said())
 			requireNoGap(t, s, true)
 		})

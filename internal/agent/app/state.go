@@ -58,7 +58,9 @@ type stats struct {
 	refused  tally // refused for good
 	expired  tally // got too old on their way
 
-	unspooled atomic.Int64 // gauge samples that a spool had no room for
+	pushed atomic.Bool // the server has taken a push
+
+	unspooled atomic.Int64 // samples that a spool had no room for
 
 	start  time.Time    // so that jumps of the clock don't matter
 	answer atomic.Int64 // when the server last decided on a batch, since start
@@ -92,7 +94,8 @@ func (a *agent) summary() {
 		givenUp[0]++
 		givenUp[1] += int64(a.inHand.batches[i].Count)
 	}
-	givenUp[1] += int64(a.buffer.Len()) // never sealed
+	_, samples := a.requests.Len()
+	givenUp[1] += int64(a.buffer.Len() + samples) // never sealed
 
 	expired, lost := a.stats.expired.metrics.Load(), int64(0)
 	if a.spool != nil {
@@ -110,7 +113,7 @@ func (a *agent) summary() {
 		zap.Int64("replayed_batches", a.stats.replayed.batches.Load()),
 		zap.Int64("refused_metrics", a.stats.refused.metrics.Load()),
 		zap.Int64("expired_metrics", expired),
-		zap.Int64("dropped_samples", int64(a.buffer.Dropped())+a.stats.unspooled.Load()),
+		zap.Int64("dropped_samples", int64(a.buffer.Dropped())+int64(a.requests.Dropped())+a.stats.unspooled.Load()),
 		zap.Int64("given_up_batches", givenUp[0]),
 		zap.Int64("given_up_metrics", givenUp[1]),
 		zap.Int64("spooled_batches", spooled[0]),

@@ -180,7 +180,7 @@ func status(code codes.Code) int {
 	switch code {
 	case codes.Invalid, codes.Stale, codes.Signature:
 		return http.StatusBadRequest
-	case codes.NotFound:
+	case codes.NotFound, codes.NoHistory:
 		return http.StatusNotFound
 	case codes.TooLarge:
 		return http.StatusRequestEntityTooLarge

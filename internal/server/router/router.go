@@ -112,7 +112,7 @@ func Inner(o Options) http.Handler {
 	} else {
 		// Otherwise it would look like a wrong address.
 		none := h(func(http.ResponseWriter, *http.Request) error {
-			return &problem.Error{Status: http.StatusNotFound, Detail: "this server keeps no history: HISTORY is false"}
+			return codes.New(codes.NoHistory, "this server keeps no history: HISTORY is false")
 		})
 		r.Handle(promapi.Prefix+"/*", none)
 		r.Get("/federate", none)
