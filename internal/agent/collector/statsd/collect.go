@@ -19,7 +19,7 @@ func (s *Server) Collect(context.Context) ([]metric.Metric, error) {
 	if sets {
 		s.window = now
 	}
-	var out []metric.Metric
+	out := make([]metric.Metric, 0, s.collected)
 	for _, sr := range s.table.all {
 		m := metric.Metric{Name: sr.name, Labels: sr.labels, Timestamp: at.UnixMilli(), Kind: metric.Gauge}
 		switch sr.form {
@@ -48,6 +48,7 @@ func (s *Server) Collect(context.Context) ([]metric.Metric, error) {
 		sr.told = true
 		out = append(out, m)
 	}
+	s.collected = len(out)
 	n := s.note.take()
 	s.mu.Unlock()
 	n.tell(s.log)

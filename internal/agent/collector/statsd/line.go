@@ -115,7 +115,7 @@ func (p *parser) parse(l []byte) (m sample, why fault) {
 			return m, why
 		}
 	}
-	if m.name = p.clean(name, true); len(m.name) > p.limits.Name {
+	if m.name = p.clean(name); len(m.name) > p.limits.Name {
 		return m, faultLongName
 	}
 	p.key = appendString(append(p.key[:0], m.form.kind()), m.name)
@@ -227,7 +227,7 @@ func (p *parser) add(t tag) bool {
 // label is the name of a tag as that of a label. The names that belong to
 // Prometheus, __x and, of a histogram, le, get "tag" or "tag_" before.
 func (p *parser) label(name []byte, f form) []byte {
-	name = p.clean(name, false)
+	name = p.clean(name)
 	switch {
 	case len(name) > 1 && name[0] == '_' && name[1] == '_':
 		return p.prefixed("tag", name)
@@ -243,15 +243,21 @@ func (p *parser) prefixed(prefix string, name []byte) []byte {
 	return p.arena[start:len(p.arena):len(p.arena)]
 }
 
-// clean is the name with "_" for each character that isn't allowed. A name that
-// is fine is returned as it is, and any other stands in the arena.
-func (p *parser) clean(name []byte, colon bool) []byte {
-	good := func(c byte) bool {
-		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || colon && c == ':'
+// plain is the bytes that names may hold.
+var plain = func() (t [256]bool) {
+	for c := range t {
+		t[c] = 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_'
 	}
+	return t
+}()
+
+// clean is the name with "_" for each character that isn't allowed, and before a
+// leading digit. A name that is fine is returned as it is, any other stands in the
+// arena.
+func (p *parser) clean(name []byte) []byte {
 	digit := '0' <= name[0] && name[0] <= '9'
 	bad := 0
-	for bad < len(name) && good(name[bad]) {
+	for bad < len(name) && plain[name[bad]] {
 		bad++
 	}
 	if bad == len(name) && !digit {
@@ -263,12 +269,14 @@ func (p *parser) clean(name []byte, colon bool) []byte {
 	}
 	p.arena = append(p.arena, name[:bad]...)
 	for rest := name[bad:]; len(rest) > 0; {
-		if good(rest[0]) {
-			p.arena, rest = append(p.arena, rest[0]), rest[1:]
-			continue
+		size := 1
+		if c := rest[0]; plain[c] {
+			p.arena = append(p.arena, c)
+		} else {
+			_, size = utf8.DecodeRune(rest)
+			p.arena = append(p.arena, '_')
 		}
-		_, size := utf8.DecodeRune(rest)
-		p.arena, rest = append(p.arena, '_'), rest[size:]
+		rest = rest[size:]
 	}
 	return p.arena[start:len(p.arena):len(p.arena)]
 }

@@ -77,6 +77,8 @@ type Server struct {
 	note   note
 	// window is when the time began over which sets count.
 	window time.Duration
+	// collected is how many metrics the last Collect gave: the next may be as many.
+	collected int
 }
 
 // New returns a server that doesn't listen yet.
@@ -174,10 +176,11 @@ func (s *Server) read(ctx context.Context) error {
 			}
 			return s.drain(buf)
 		case errors.Is(err, net.ErrClosed):
+			err = fmt.Errorf("read StatsD: %w", err)
 			if !stop() {
-				<-woken
+				err = errors.Join(err, <-woken)
 			}
-			return fmt.Errorf("read StatsD: %w", err)
+			return err
 		}
 		if s.failed.due(s.now().Sub(s.start)) {
 			s.log.Warn("reading StatsD fails", zap.Error(err))
