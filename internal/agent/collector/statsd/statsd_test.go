@@ -198,6 +198,21 @@ func TestSets(t *testing.T) {
 	require.Equal(t, 1, logs.Len(), "said once")
 	assert.Equal(t, "x", logs.All()[0].ContextMap()["set"])
 
+	t.Run("forgotten before anybody collects", func(t *testing.T) {
+		s := statsd.New(statsd.Options{Now: c.now, Forget: time.Minute})
+		for set := range 32 {
+			for i := range 8192 {
+				take(s, fmt.Sprintf("all%d:%d|s", set, i))
+			}
+		}
+		take(s, "x:1|s")
+		_, own := gathered(t, s)
+		assert.InDelta(t, 1, own[`dropped_total{reason="set_limit"}`], 0, "they are full")
+		c.pass(time.Minute)
+		_, _ = gathered(t, s)
+		take(s, "x:1|s")
+		assert.Equal(t, []string{"gauge x 1"}, collected(t, s), "there is room again")
+	})
 	t.Run("all together", func(t *testing.T) {
 		for set := range 33 {
 			for i := range 8000 {
