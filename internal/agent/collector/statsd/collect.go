@@ -9,7 +9,8 @@ import (
 
 // Collect implements collector.Collector: the increments since the last call, the
 // gauges that have changed or were not told for Hold, and, once in Hold, the
-// sizes of the sets. A new counter comes even if its first increment is 0.
+// sizes of the sets. A new counter comes even if its first increment is 0. The
+// labels are the series' own from one call to the next, and not to be changed.
 func (s *Server) Collect(context.Context) ([]metric.Metric, error) {
 	s.mu.Lock()
 	at := s.now()

@@ -16,11 +16,13 @@
 //
 // # Exactly once
 //
-// UDP loses packets, and nobody hears of it. What the receiver has read is never
-// lost or counted twice: Collect takes and clears the increments under the lock
-// that the reading loop adds them under. An increment is a whole number at the
-// server, so a fraction (x:1|c|@0.3 is 3.33…) waits in its series until it has
-// become a whole. Since counters only rise, a negative count is invalid.
+// UDP loses packets when the socket's buffer is full, and neither side is told
+// (Linux counts them for the machine, as node_netstat_Udp_RcvbufErrors). What the
+// receiver has read is never lost or counted twice: Collect takes and clears the
+// increments under the lock that the reading loop adds them under. An increment
+// is a whole number at the server, so a fraction (x:1|c|@0.3 is 3.33…) waits in
+// its series until it has become a whole. Since counters only rise, a negative
+// count is invalid.
 //
 // # As statsd_exporter
 //
@@ -29,9 +31,8 @@
 //
 //   - Timers are in seconds, histograms and distributions in the unit they come
 //     in. No suffix is added to a name.
-//   - What isn't allowed in a name becomes "_", and a leading digit gets "_"
-//     before it. (It keeps no "--"; statsd_exporter makes one "_" of it for the
-//     sake of its mappings.)
+//   - Each character that isn't allowed in a name becomes "_", and a leading digit
+//     gets "_" before it. (But "--" becomes "__", and "_" there.)
 //   - A tag without a name or a value is left out, and counted. Of tags with the
 //     same name the last one stands.
 //   - A gauge of -4 is a change by -4: the protocol has no other way to say it.

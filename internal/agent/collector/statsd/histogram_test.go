@@ -51,7 +51,7 @@ func TestHistogramIsThatOfClientGolang(t *testing.T) {
 		{"gaps", 8, func(i int) float64 { return math.Ldexp(1, i*i) }, 3},
 		{"wide", 5000, func(i int) float64 { return math.Ldexp(1, i%240-100) }, -1},
 		{"very wide", 5000, func(i int) float64 { return math.Ldexp(1+rnd.Float64(), rnd.IntN(400)-200) }, -9},
-		{"all there is", 40_000, func(i int) float64 { return math.Ldexp(0.5+rnd.Float64()/2, rnd.IntN(2046)-1021) }, -9},
+		{"all there is", 10_000, func(i int) float64 { return math.Ldexp(0.5+rnd.Float64()/2, rnd.IntN(2046)-1021) }, -9},
 		{"zeros", 100, func(i int) float64 { return []float64{0, math.Copysign(0, -1), 0x1p-128, -0x1p-128, 0x1.1p-128}[i%5] }, 3},
 	}
 	for _, tt := range tests {
@@ -62,12 +62,13 @@ func TestHistogramIsThatOfClientGolang(t *testing.T) {
 			registry := prometheus.NewRegistry()
 			registry.MustRegister(theirs)
 			s := statsd.New(statsd.Options{})
+			sum := 0.0
 			for i := range tt.n {
 				v := tt.value(i)
-				before := histogramSum(theirs)
-				if math.IsInf(before+v, 0) {
+				if math.IsInf(sum+v, 0) {
 					continue // which this one refuses
 				}
+				sum += v
 				theirs.Observe(v)
 				take(s, "x:"+strconv.FormatFloat(v, 'g', -1, 64)+"|h")
 			}
@@ -80,14 +81,6 @@ func TestHistogramIsThatOfClientGolang(t *testing.T) {
 			assert.Equal(t, want.String(), got.String())
 		})
 	}
-}
-
-func histogramSum(h prometheus.Metric) float64 {
-	var m dto.Metric
-	if err := h.Write(&m); err != nil {
-		panic(err)
-	}
-	return m.GetHistogram().GetSampleSum()
 }
 
 func TestHistogramWeights(t *testing.T) {

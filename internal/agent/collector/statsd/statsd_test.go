@@ -187,9 +187,7 @@ func TestSets(t *testing.T) {
 	c.pass(10 * time.Second)
 	assert.Equal(t, []string{"gauge x 1", `gauge x{k="v"} 0`}, collected(t, s), "a new window counts anew")
 
-	for i := range 8192 + 10 {
-		take(s, fmt.Sprintf("x:%d|s", i))
-	}
+	take(s, setLines("x", 8192+10)...)
 	take(s, "x:1|s")
 	c.pass(10 * time.Second)
 	assert.Contains(t, collected(t, s), "gauge x 8192")
@@ -198,11 +196,22 @@ func TestSets(t *testing.T) {
 	require.Equal(t, 1, logs.Len(), "said once")
 	assert.Equal(t, "x", logs.All()[0].ContextMap()["set"])
 
+	t.Run("forgotten before anybody collects", func(t *testing.T) {
+		s := statsd.New(statsd.Options{Now: c.now, Forget: time.Minute})
+		for set := range 32 {
+			take(s, setLines(fmt.Sprintf("all%d", set), 8192)...)
+		}
+		take(s, "x:1|s")
+		_, own := gathered(t, s)
+		assert.InDelta(t, 1, own[`dropped_total{reason="set_limit"}`], 0, "they are full")
+		c.pass(time.Minute)
+		_, _ = gathered(t, s)
+		take(s, "x:1|s")
+		assert.Equal(t, []string{"gauge x 1"}, collected(t, s), "there is room again")
+	})
 	t.Run("all together", func(t *testing.T) {
 		for set := range 33 {
-			for i := range 8000 {
-				take(s, fmt.Sprintf("all%d:%d|s", set, i))
-			}
+			take(s, setLines(fmt.Sprintf("all%d", set), 8000)...)
 		}
 		_, own := gathered(t, s)
 		assert.InDelta(t, 10+33*8000-1<<18, own[`dropped_total{reason="set_limit"}`], 0)
@@ -214,6 +223,14 @@ func TestSets(t *testing.T) {
 		c.pass(10 * time.Second)
 		assert.Empty(t, collected(t, s), "all are forgotten")
 	})
+}
+
+// setLines are as many values of a set.
+func setLines(name string, values int) (out []string) {
+	for i := range values {
+		out = append(out, fmt.Sprintf("%s:%d|s", name, i))
+	}
+	return out
 }
 
 func TestConflicts(t *testing.T) {
