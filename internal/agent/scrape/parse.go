@@ -40,6 +40,7 @@ type sample struct {
 type counts struct {
 	samples    int // in the exposition
 	duplicates int // series that were there before in it
+	kept       int // the others; exact up to the limit
 	ahead      int // samples too far in the future
 	added      int // new series
 }
@@ -104,9 +105,9 @@ func (r *reader) read(body []byte, contentType string, now int64, out sink) (cou
 		}
 	}
 	// The rest was counted, so that scrape_samples_scraped shows what limit it takes.
-	if most := r.limits.Samples; most > 0 && n.samples-n.duplicates > most {
+	if r.tooMany(n.kept) {
 		return n, &LimitError{
-			Setting: SettingSamples, Limit: int64(most),
+			Setting: SettingSamples, Limit: int64(r.limits.Samples),
 			What: fmt.Sprintf("the exposition has %d samples", n.samples-n.duplicates),
 		}
 	}
@@ -129,7 +130,7 @@ func (r *reader) one(isHistogram bool, now int64, out sink, n *counts) error {
 	} else {
 		raw, ts, s.v = r.parser.Series()
 	}
-	if most := r.limits.Samples; most > 0 && n.samples-n.duplicates > most {
+	if r.tooMany(n.kept) {
 		return nil // read says so at the end
 	}
 	if ts != nil {
@@ -150,6 +151,9 @@ func (r *reader) one(isHistogram bool, now int64, out sink, n *counts) error {
 		n.added++
 	}
 	s.seen, s.lastT = r.cache.gen, s.t
+	if n.kept++; r.tooMany(n.kept) {
+		return nil
+	}
 	if s.t > now+maxAhead.Milliseconds() {
 		n.ahead++
 		return nil
@@ -169,6 +173,8 @@ func (r *reader) one(isHistogram bool, now int64, out sink, n *counts) error {
 	r.examples(s, isHistogram, now)
 	return out.add(s)
 }
+
+func (r *reader) tooMany(samples int) bool { return r.limits.Samples > 0 && samples > r.limits.Samples }
 
 // describe finds the metadata and the start of a sample.
 func (r *reader) describe(s *sample) {
