@@ -241,7 +241,7 @@ func TestTroubleChanges(t *testing.T) {
 		require.Equal(t, []string{
 			"scrape fails: the exposition has 3 samples; at most 2 may be (SCRAPE_SAMPLE_LIMIT)",
 			"scrape fails: port 1 is closed",
-			"the target exposes series twice; the first counts: 1 samples are of series that were there before",
+			"the target exposes series twice; the first counts: samples left out: 1, the first of them of {__name__=\"a\", job=\"j\"}",
 			"scrape fails no more",
 			"the target exposes series twice; the first counts no more",
 		}, messages(logs))

@@ -43,6 +43,8 @@ type counts struct {
 	kept       int // the others; exact up to the limit
 	ahead      int // samples too far in the future
 	added      int // new series
+	// doubled and early are the first of the duplicates and of those ahead.
+	doubled, early labels.Labels
 }
 
 // reader reads the expositions of one target.
@@ -144,7 +146,9 @@ func (r *reader) one(isHistogram bool, now int64, out sink, n *counts) error {
 		s.series = r.cache.add(raw, ls)
 	}
 	if s.seen == r.cache.gen && (!s.own || s.t == s.lastT) {
-		n.duplicates++
+		if n.duplicates++; n.duplicates == 1 {
+			n.doubled = s.labels
+		}
 		return nil
 	}
 	if s.created == r.cache.gen && s.seen != r.cache.gen {
@@ -155,7 +159,9 @@ func (r *reader) one(isHistogram bool, now int64, out sink, n *counts) error {
 		return nil
 	}
 	if s.t > now+maxAhead.Milliseconds() {
-		n.ahead++
+		if n.ahead++; n.ahead == 1 {
+			n.early = s.labels
+		}
 		return nil
 	}
 	if !s.own {

@@ -50,7 +50,7 @@ func newTarget(t Target, o *Options) *target {
 	r.failing.what = "scrape fails"
 	r.partial.what = "gathering fails in part"
 	r.doubled.what = "the target exposes series twice; the first counts"
-	r.early.what = "samples are too far in the future and left out"
+	r.early.what = "samples are more than 10 minutes ahead of the clock and left out"
 	for _, l := range []labels.Label{{Name: model.JobLabel, Value: t.Job}, {Name: model.InstanceLabel, Value: t.Instance}} {
 		if l.Value != "" {
 			r.reader.target = append(r.reader.target, l)
@@ -122,10 +122,10 @@ func (t *target) take(body []byte, r Result, fetchErr error, began, now time.Tim
 	} else {
 		t.cache.commit(gone)
 	}
-	if fetchErr == nil {
+	if failed == nil {
 		t.partial.note(t.log, r.Partial)
-		t.doubled.note(t.log, some(n.duplicates, "samples are of series that were there before"))
-		t.early.note(t.log, some(n.ahead, "samples are more than 10 minutes ahead of the clock"))
+		t.doubled.note(t.log, some(n.duplicates, n.doubled))
+		t.early.note(t.log, some(n.ahead, n.early))
 	}
 	t.failing.note(t.log, failed)
 	for i, v := range [...]float64{
