@@ -135,9 +135,10 @@ func TestKeepAlive(t *testing.T) {
 	defer srv.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
+	source := endpoint(t, srv.URL)
 	go func() {
 		done <- scrape.New(scrape.Options{
-			Targets: []scrape.Target{{Job: "j", Source: endpoint(t, srv.URL)}}, Interval: 20 * time.Millisecond,
+			Targets: []scrape.Target{{Job: "j", Source: source}}, Interval: 20 * time.Millisecond,
 		}).Run(ctx)
 	}()
 	require.Eventually(t, func() bool { return scrapes.Load() > 5 }, 10*time.Second, 5*time.Millisecond)

@@ -38,7 +38,8 @@ type sample struct {
 
 // counts is what a scrape had.
 type counts struct {
-	samples    int // in the exposition
+	samples    int // in the exposition, as far as it was read
+	passed     int // of them, but the one that failed the scrape
 	duplicates int // series that were there before in it
 	kept       int // the others; exact up to the limit
 	ahead      int // samples too far in the future
@@ -103,6 +104,7 @@ func (r *reader) read(body []byte, contentType string, now int64, out sink) (cou
 			if err := r.one(entry == textparse.EntryHistogram, now, out, &n); err != nil {
 				return n, err
 			}
+			n.passed++
 		default:
 		}
 	}

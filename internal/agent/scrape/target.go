@@ -86,7 +86,11 @@ type output interface {
 
 // fetch asks the source, whatever happens in it.
 func (t *target) fetch(ctx context.Context, o *Options, client *http.Client, b *bytes.Buffer) (r Result, err error) {
-	defer caught(&err)
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicked(v)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 	return t.Source.Fetch(ctx, Request{
@@ -129,7 +133,7 @@ func (t *target) take(body []byte, r Result, fetchErr error, began, now time.Tim
 	}
 	t.failing.note(t.log, failed)
 	for i, v := range [...]float64{
-		up, time.Since(began).Seconds(), float64(n.samples), float64(n.samples), float64(n.added),
+		up, time.Since(began).Seconds(), float64(n.samples), float64(n.passed), float64(n.added),
 	} {
 		if bad == nil {
 			bad = out.add(&sample{series: t.report[i], t: ms, v: v})
@@ -148,7 +152,11 @@ func (t *target) claim() {
 
 // read is reader.read, whatever happens in the parser.
 func (t *target) read(body []byte, contentType string, ms int64, out sink) (n counts, err error) {
-	defer caught(&err)
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicked(v)
+		}
+	}()
 	return t.reader.read(body, contentType, ms, out)
 }
 
