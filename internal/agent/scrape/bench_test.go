@@ -21,7 +21,7 @@ func node() *prometheus.Registry {
 	cpu := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "node_cpu_seconds_total", Help: "Seconds the CPUs spent in each mode."}, []string{"cpu", "mode"})
 	reg.MustRegister(cpu)
 	for i := range 32 {
-		for _, mode := range strings.Fields("idle iowait irq nice softirq steal system user") {
+		for mode := range strings.FieldsSeq("idle iowait irq nice softirq steal system user") {
 			cpu.WithLabelValues(fmt.Sprint(i), mode).Add(float64(i) * 1234.5)
 		}
 	}

@@ -245,17 +245,23 @@ func (f *exposed) write(b *bufio.Writer) {
 	}
 }
 
-// sorted are the rows in order, each series once, classic histograms before native
-// ones.
+// sorted are the rows in order, each series once. Where a histogram is there both
+// classic and native the classic one counts, unless it has but the bucket that
+// libraries give all of them.
 func (f *exposed) sorted() []row {
-	byClassic := map[string]bool{} // groups
+	type both struct{ native, buckets bool }
+	groups := map[string]both{}
+	key := func(r row) string { return string(r.group.Bytes(nil)) }
 	for _, r := range f.rows {
-		if r.native == nil {
-			byClassic[string(r.group.Bytes(nil))] = true
-		}
+		g := groups[key(r)]
+		g.native = g.native || r.native != nil
+		g.buckets = g.buckets || r.native == nil && r.part == 0 && !math.IsInf(r.bound, 1)
+		groups[key(r)] = g
 	}
-	rows := slices.Clone(f.rows)
-	rows = slices.DeleteFunc(rows, func(r row) bool { return r.native != nil && byClassic[string(r.group.Bytes(nil))] })
+	rows := slices.DeleteFunc(slices.Clone(f.rows), func(r row) bool {
+		g := groups[key(r)]
+		return g.native && (r.native != nil) == g.buckets
+	})
 	slices.SortStableFunc(rows, func(a, b row) int {
 		return cmp.Or(labels.Compare(a.group, b.group), cmp.Compare(a.part, b.part), cmp.Compare(a.bound, b.bound))
 	})

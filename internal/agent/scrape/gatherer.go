@@ -49,8 +49,12 @@ func (g *gatherer) Fetch(ctx context.Context, r Request, b *bytes.Buffer) (Resul
 	g.running = true
 	go func() {
 		var out gathered
-		defer func() { g.result <- out }()
-		defer caught(&out.err)
+		defer func() {
+			if v := recover(); v != nil {
+				out.err = panicked(v)
+			}
+			g.result <- out
+		}()
 		out.families, out.err = g.g.Gather()
 	}()
 	select {

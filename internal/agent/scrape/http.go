@@ -91,7 +91,7 @@ func (e *endpoint) Fetch(ctx context.Context, r Request, b *bytes.Buffer) (Resul
 	}
 	defer func() {
 		// What is left of a short answer is read, so that the connection lives on.
-		_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
 		_ = resp.Body.Close() // nothing was written
 	}()
 	if resp.StatusCode != http.StatusOK {

@@ -38,10 +38,14 @@ type sample struct {
 
 // counts is what a scrape had.
 type counts struct {
-	samples    int // in the exposition
+	samples    int // in the exposition, as far as it was read
+	passed     int // of them, but the one that failed the scrape
 	duplicates int // series that were there before in it
+	kept       int // the others; exact up to the limit
 	ahead      int // samples too far in the future
 	added      int // new series
+	// doubled and early are the first of the duplicates and of those ahead.
+	doubled, early labels.Labels
 }
 
 // reader reads the expositions of one target.
@@ -100,13 +104,14 @@ func (r *reader) read(body []byte, contentType string, now int64, out sink) (cou
 			if err := r.one(entry == textparse.EntryHistogram, now, out, &n); err != nil {
 				return n, err
 			}
+			n.passed++
 		default:
 		}
 	}
 	// The rest was counted, so that scrape_samples_scraped shows what limit it takes.
-	if most := r.limits.Samples; most > 0 && n.samples-n.duplicates > most {
+	if r.tooMany(n.kept) {
 		return n, &LimitError{
-			Setting: SettingSamples, Limit: int64(most),
+			Setting: SettingSamples, Limit: int64(r.limits.Samples),
 			What: fmt.Sprintf("the exposition has %d samples", n.samples-n.duplicates),
 		}
 	}
@@ -129,7 +134,7 @@ func (r *reader) one(isHistogram bool, now int64, out sink, n *counts) error {
 	} else {
 		raw, ts, s.v = r.parser.Series()
 	}
-	if most := r.limits.Samples; most > 0 && n.samples-n.duplicates > most {
+	if r.tooMany(n.kept) {
 		return nil // read says so at the end
 	}
 	if ts != nil {
@@ -143,15 +148,22 @@ func (r *reader) one(isHistogram bool, now int64, out sink, n *counts) error {
 		s.series = r.cache.add(raw, ls)
 	}
 	if s.seen == r.cache.gen && (!s.own || s.t == s.lastT) {
-		n.duplicates++
+		if n.duplicates++; n.duplicates == 1 {
+			n.doubled = s.labels
+		}
 		return nil
 	}
 	if s.created == r.cache.gen && s.seen != r.cache.gen {
 		n.added++
 	}
 	s.seen, s.lastT = r.cache.gen, s.t
+	if n.kept++; r.tooMany(n.kept) {
+		return nil
+	}
 	if s.t > now+maxAhead.Milliseconds() {
-		n.ahead++
+		if n.ahead++; n.ahead == 1 {
+			n.early = s.labels
+		}
 		return nil
 	}
 	if !s.own {
@@ -169,6 +181,8 @@ func (r *reader) one(isHistogram bool, now int64, out sink, n *counts) error {
 	r.examples(s, isHistogram, now)
 	return out.add(s)
 }
+
+func (r *reader) tooMany(samples int) bool { return r.limits.Samples > 0 && samples > r.limits.Samples }
 
 // describe finds the metadata and the start of a sample.
 func (r *reader) describe(s *sample) {

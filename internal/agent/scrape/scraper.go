@@ -83,7 +83,7 @@ func (s *Scraper) loop(ctx context.Context, t *target) error {
 		s.scrape(ctx, t)
 		due = due.Add(s.o.Interval)
 		if late := time.Since(due); late > 0 {
-			due = due.Add((late + s.o.Interval - 1) / s.o.Interval * s.o.Interval)
+			due = due.Add((late + s.o.Interval - 1).Truncate(s.o.Interval))
 		}
 		timer.Reset(time.Until(due))
 	}
@@ -128,7 +128,7 @@ func (s *Scraper) scrape(ctx context.Context, t *target) {
 }
 
 func (s *Scraper) buffer() *bytes.Buffer {
-	b := s.buffers.Get().(*bytes.Buffer) //nolint:forcetypeassert,errcheck // the pool has nothing else
+	b := s.buffers.Get().(*bytes.Buffer) // it has nothing else
 	b.Reset()
 	return b
 }

@@ -47,12 +47,8 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 
-// caught turns a panic into an error; it is deferred.
-func caught(err *error) {
-	if v := recover(); v != nil {
-		*err = &panicError{value: v, stack: debug.Stack()}
-	}
-}
+// panicked is the error of a panic that was just recovered.
+func panicked(value any) error { return &panicError{value, debug.Stack()} }
 
 func bodyLimit(limit int64) error {
 	return &LimitError{Setting: SettingBody, Limit: limit, What: "the exposition has too many bytes"}

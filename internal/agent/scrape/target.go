@@ -50,7 +50,7 @@ func newTarget(t Target, o *Options) *target {
 	r.failing.what = "scrape fails"
 	r.partial.what = "gathering fails in part"
 	r.doubled.what = "the target exposes series twice; the first counts"
-	r.early.what = "samples are too far in the future and left out"
+	r.early.what = "samples are more than 10 minutes ahead of the clock and left out"
 	for _, l := range []labels.Label{{Name: model.JobLabel, Value: t.Job}, {Name: model.InstanceLabel, Value: t.Instance}} {
 		if l.Value != "" {
 			r.reader.target = append(r.reader.target, l)
@@ -86,7 +86,11 @@ type output interface {
 
 // fetch asks the source, whatever happens in it.
 func (t *target) fetch(ctx context.Context, o *Options, client *http.Client, b *bytes.Buffer) (r Result, err error) {
-	defer caught(&err)
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicked(v)
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
 	return t.Source.Fetch(ctx, Request{
@@ -122,14 +126,14 @@ func (t *target) take(body []byte, r Result, fetchErr error, began, now time.Tim
 	} else {
 		t.cache.commit(gone)
 	}
-	if fetchErr == nil {
+	if failed == nil {
 		t.partial.note(t.log, r.Partial)
-		t.doubled.note(t.log, some(n.duplicates, "samples are of series that were there before"))
-		t.early.note(t.log, some(n.ahead, "samples are more than 10 minutes ahead of the clock"))
+		t.doubled.note(t.log, some(n.duplicates, n.doubled))
+		t.early.note(t.log, some(n.ahead, n.early))
 	}
 	t.failing.note(t.log, failed)
 	for i, v := range [...]float64{
-		up, time.Since(began).Seconds(), float64(n.samples), float64(n.samples), float64(n.added),
+		up, time.Since(began).Seconds(), float64(n.samples), float64(n.passed), float64(n.added),
 	} {
 		if bad == nil {
 			bad = out.add(&sample{series: t.report[i], t: ms, v: v})
@@ -148,7 +152,11 @@ func (t *target) claim() {
 
 // read is reader.read, whatever happens in the parser.
 func (t *target) read(body []byte, contentType string, ms int64, out sink) (n counts, err error) {
-	defer caught(&err)
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicked(v)
+		}
+	}()
 	return t.reader.read(body, contentType, ms, out)
 }
 

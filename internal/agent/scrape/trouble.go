@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"go.uber.org/zap"
 )
 
@@ -52,18 +53,11 @@ func kindOf(err error) string {
 	return "error"
 }
 
-// countError is that n of something were left out of a scrape.
-type countError struct {
-	n    int
-	what string
-}
-
-func (e *countError) Error() string { return fmt.Sprintf("%d %s", e.n, e.what) }
-
-// some is a countError, or nil if n is 0.
-func some(n int, what string) error {
+// some is an error that n samples were left out, the first of them of the series
+// first; nil if n is 0.
+func some(n int, first labels.Labels) error {
 	if n == 0 {
 		return nil
 	}
-	return &countError{n, what}
+	return fmt.Errorf("samples left out: %d, the first of them of %.500s", n, first.String())
 }
