@@ -6,6 +6,7 @@ package hostfile
 
 import (
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -14,6 +15,11 @@ import (
 // maxSize is how much of a file is read; what is longer is cut. The longest that
 // are of use, lists of process ids, have 8 bytes a line.
 const maxSize = 1 << 20
+
+// oneRead is up to which size what a read returned was all, if there was room for
+// more: the kernel makes these files in pages, of records shorter than half a page, and
+// gives out as many as fit. So most files need no second read that only says "end".
+const oneRead = 2048
 
 // readAll fills buf from its start until the end of the file, growing it when
 // it is full.
@@ -24,7 +30,7 @@ func readAll(r io.Reader, buf []byte) ([]byte, error) {
 			if len(buf) >= maxSize {
 				return buf, nil
 			}
-			buf = append(buf, 0)[:len(buf)]
+			buf = slices.Grow(buf, max(len(buf), 2*oneRead))
 		}
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
@@ -33,6 +39,9 @@ func readAll(r io.Reader, buf []byte) ([]byte, error) {
 		}
 		if err != nil {
 			return buf, err
+		}
+		if n == len(buf) && n <= oneRead && len(buf) < cap(buf) {
+			return buf, nil
 		}
 	}
 }

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package container
+
+func runChild(string) int { return 0 }
