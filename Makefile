@@ -44,7 +44,7 @@ bin: ## build bin/server and bin/agent
 
 cross: ## compile for the other systems that are supported, a 32-bit one among them
 	GOOS=linux GOARCH=arm GOARM=7 CGO_ENABLED=0 $(GO) build ./cmd/agent ./cmd/server
-	GOOS=windows CGO_ENABLED=0 $(GO) build ./cmd/agent
+	GOOS=windows CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/agent
 	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build ./cmd/agent ./cmd/server
 
 test: test-deps ## run the tests; installs what they need and the machine lacks

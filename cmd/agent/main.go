@@ -36,6 +36,12 @@ func run(args []string) int {
 
 	stops := make(chan os.Signal, 2)
 	signal.Notify(stops, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)
+	switch cfg.Command {
+	case config.Once:
+		return process.Task(stops, os.Stderr, func(ctx context.Context) (bool, error) { return true, app.Once(ctx, cfg, log, os.Stdout) })
+	case config.Check:
+		return process.Task(stops, os.Stderr, func(ctx context.Context) (bool, error) { return app.Check(ctx, cfg, os.Stdout, app.Options{}) })
+	}
 	cpu, mem := profileSignals()
 	return process.Run(log, stops, func(ctx context.Context) error {
 		return app.Run(ctx, cfg, log, app.Options{CPUProfile: cpu, MemProfile: mem, Systemd: systemd.New(os.LookupEnv, os.Getpid())})

@@ -75,7 +75,7 @@ func TestSpoolSurvivesKill(t *testing.T) {
 	assert.Contains(t, second.Err.String(), "SPOOL_DIR "+dir)
 	require.Eventually(t, func() bool {
 		log, err := os.ReadFile(filepath.Join(dir, "00000001.log"))
-		return err == nil && len(log) > 20_000
+		return err == nil && len(log) > 80_000
 	}, 10*time.Second, time.Millisecond)
 	first.Signal(syscall.SIGKILL)
 	first.Code()
@@ -83,7 +83,7 @@ func TestSpoolSurvivesKill(t *testing.T) {
 	var mu sync.Mutex
 	var keys []string
 	hs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/updates/" {
+		if r.URL.Path != "/ping" {
 			mu.Lock()
 			keys = append(keys, r.Header.Get("Idempotency-Key"))
 			mu.Unlock()
@@ -101,6 +101,34 @@ func TestSpoolSurvivesKill(t *testing.T) {
 	for i, key := range keys {
 		assert.Equal(t, fmt.Sprintf(`%s/%d"`, producer, i+1), key)
 	}
+}
+
+// TestOnce: what would be sent is printed, that of a folder too.
+func TestOnce(t *testing.T) {
+	dir := t.TempDir()
+	text := "# HELP last_backup_seconds When.\n# TYPE last_backup_seconds gauge\nlast_backup_seconds 17\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "job.prom"), []byte(text), 0o600))
+	p := processtest.Start(t, "--once", "--collectors=random", "--textfile-dir", dir, "--labels=instance=web-1", "-a", "127.0.0.1:1")
+	require.Zero(t, p.Code(), "%s", &p.Err)
+	require.Contains(t, p.Out.String(), "\nlast_backup_seconds{instance=\"web-1\",job=\"node\"} 17\n")
+	require.Contains(t, p.Out.String(), "\nPollCount{instance=\"web-1\"} 1\n")
+	require.NotContains(t, p.Out.String(), "node_cpu", "node is not among the collectors")
+
+	p = processtest.Start(t, "--once", "--collectors=random", "--scrape=gone=127.0.0.1:1")
+	require.Equal(t, process.Failed, p.Code())
+	require.Contains(t, p.Out.String(), `job="gone"} 0`)
+	require.Contains(t, p.Err.String(), "scrape http://127.0.0.1:1/metrics")
+}
+
+// TestCheck: the exit code says whether all is well.
+func TestCheck(t *testing.T) {
+	p := processtest.Start(t, "--check", "-a", "127.0.0.1:1")
+	require.Equal(t, process.Failed, p.Code())
+	require.Contains(t, p.Out.String(), "nothing listens there")
+	hs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	defer hs.Close()
+	p = processtest.Start(t, "--check", "-a", hs.URL)
+	require.Zero(t, p.Code(), "%s", &p.Out)
 }
 
 // TestHealthcheck: the agent is well while it runs, server or not.

@@ -4,7 +4,9 @@
 // # The way of a sample
 //
 //	poll    collector.Group → buffer     every PollInterval
+//	scrape  scrape.Scraper → requests    every ScrapeInterval, encoded as remote write
 //	report  buffer → seal → outbox       every ReportInterval, the first time after the first poll
+//	        requests → outbox
 //	send    outbox → client → server     as soon as a batch is there, RateLimit at once
 //
 // The loops know nothing of each other's pace. Sealing gives a batch its key and
@@ -20,9 +22,14 @@
 // server does. While the spool takes nothing, because it is full or its disk
 // fails, gauge samples go and increments wait in the buffer, added together.
 //
+// What is scraped is samples alone, for the server's history. Requests wait in
+// memory up to a size, of which the oldest go; a spool takes them as it takes
+// batches.
+//
 // # Stopping
 //
-// When ctx ends, polling ends after the poll under way. Then everything in the
+// When ctx ends, polling and scraping end after what is under way, and StatsD when
+// its socket is empty. Then everything in the
 // buffer is sealed, pauses between tries are cut short, and sending goes on until
 // all is delivered or ShutdownTimeout is over. What is left then stays in the
 // spool, or, without one, is given up, counted and logged. Run returns after
@@ -39,6 +46,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -46,10 +54,9 @@ import (
 
 	"github.com/gometheus/gometheus/internal/agent/buffer"
 	"github.com/gometheus/gometheus/internal/agent/collector"
-	"github.com/gometheus/gometheus/internal/agent/collector/gopsutil"
-	"github.com/gometheus/gometheus/internal/agent/collector/random"
-	"github.com/gometheus/gometheus/internal/agent/collector/runtime"
+	"github.com/gometheus/gometheus/internal/agent/collector/statsd"
 	"github.com/gometheus/gometheus/internal/agent/config"
+	"github.com/gometheus/gometheus/internal/agent/scrape"
 	"github.com/gometheus/gometheus/internal/agent/spool"
 	"github.com/gometheus/gometheus/internal/common/buildinfo"
 	"github.com/gometheus/gometheus/internal/common/health"
@@ -81,8 +88,9 @@ type Options struct {
 	CPUProfile, MemProfile <-chan os.Signal
 	// Systemd is told that the agent is ready, lives and stops.
 	Systemd systemd.Notifier
-	// Collectors are polled instead of those of this machine.
+	// Collectors are polled, and Targets scraped, instead of those of this machine.
 	Collectors []collector.Collector
+	Targets    []scrape.Target
 	// Transport is used instead of the client's own.
 	Transport http.RoundTripper
 	// BufferSize is how many gauge samples wait at most; 0 means 32,768.
@@ -95,12 +103,31 @@ type Options struct {
 	Wall func() time.Time
 }
 
+// wall is the clock that tells the time of day.
+func (o *Options) wall() func() time.Time {
+	if o.Wall == nil {
+		return time.Now
+	}
+	return o.Wall
+}
+
 // agent is the parts that the loops share.
 type agent struct {
 	cfg    config.Config
 	log    *zap.Logger
 	group  *collector.Group
 	buffer *buffer.Buffer
+	// scraper brings samples for the history alone; nil without targets.
+	scraper *scrape.Scraper
+	targets int
+	// scrapes is how many requests it has brought; at as many as there are targets
+	// first is closed.
+	scrapes atomic.Int64
+	first   chan struct{}
+	// statsd listens to programs, which are a group of their own, so that it can be
+	// polled once more when nobody listens any more; nil, both, unless it is asked for.
+	statsd   *statsd.Server
+	programs *collector.Group
 	// requests are those of remote write that are not yet in the outbox.
 	requests *buffer.Requests
 	outbox   outbox
@@ -121,6 +148,7 @@ type agent struct {
 	denied   reminder  // it doesn't take them from this agent
 	refusing condition // it takes them and refuses what they hold
 	full     condition // samples go because the buffer is full
+	overfull condition // the same of requests
 	stuck    condition // the spool takes nothing
 	unkept   condition // the server keeps no history
 }
@@ -133,6 +161,11 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, o Options) err
 		return fmt.Errorf("start the agent: %w", err)
 	}
 	defer a.close()
+	if a.statsd != nil {
+		if err := a.statsd.Listen(ctx); err != nil {
+			return fmt.Errorf("start the agent: %w", err)
+		}
+	}
 	log.Info("agent started",
 		zap.String("version", buildinfo.Read().Version),
 		zap.String("server", logger.RedactDSN(cfg.ServerURL())),
@@ -147,9 +180,15 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, o Options) err
 	var loops, senders, profiles sync.WaitGroup
 	// The loops are known before anybody looks at them.
 	polling, reporting := a.alive.Loop("poll"), a.alive.Loop("report")
-	polled := make(chan struct{})
-	loops.Go(func() { a.poll(ctx, polling, polled) })
+	asked, polled := make(chan struct{}), make(chan struct{})
+	loops.Go(func() { a.poll(ctx, polling, asked, polled) })
 	loops.Go(func() { a.report(ctx, reporting, polled) })
+	if a.scraper != nil {
+		loops.Go(func() { a.scrape(ctx, asked) })
+	}
+	if a.statsd != nil {
+		loops.Go(func() { a.listen(ctx) })
+	}
 	senders.Go(func() { a.send(ctx, hard) })
 	profiles.Go(func() { a.profile(ctx, o) })
 	profiles.Go(func() { a.tellHealth(ctx) })
@@ -172,47 +211,26 @@ func Run(ctx context.Context, cfg config.Config, log *zap.Logger, o Options) err
 }
 
 func newAgent(cfg config.Config, log *zap.Logger, o Options) (*agent, error) {
-	if o.Collectors == nil {
-		rt, err := runtime.New()
-		if err != nil {
+	wall := o.wall()
+	src := &sources{collectors: o.Collectors, targets: o.Targets}
+	if o.Collectors == nil && o.Targets == nil {
+		var err error
+		if src, err = newSources(&cfg, log); err != nil {
 			return nil, err
 		}
-		o.Collectors = []collector.Collector{rt, random.New(), gopsutil.New()}
 	}
 	labels, err := labelSet(cfg.Labels)
 	if err != nil {
 		return nil, err
 	}
-	wall := o.Wall
-	if wall == nil {
-		wall = time.Now
-	}
-	opts := []client.Option{
-		client.WithKey([]byte(cfg.Key.Reveal())),
-		client.WithReportInterval(min(max(cfg.ReportInterval, request.MinReportInterval), request.MaxReportInterval)),
-		client.WithSignature(cfg.Signature),
-		client.WithClock(wall),
-		client.WithUserAgent("gometheus-agent/" + buildinfo.Read().Version),
-	}
-	access, err := accessOptions(cfg, o, log)
-	if err != nil {
-		return nil, err
-	}
-	opts = append(opts, access...)
-	c, err := client.New(cfg.ServerURL(), opts...)
+	c, err := newClient(cfg, log, o)
 	if err != nil {
 		return nil, err
 	}
 	a := &agent{
-		cfg: cfg,
-		log: log,
-		group: collector.NewGroup(collector.Options{
-			// Half the interval, so that one slow collector doesn't delay the next poll.
-			Timeout: min(max(cfg.PollInterval/2, shortestCollect), longestCollect),
-			Labels:  labels,
-			Now:     wall,
-			Log:     log,
-		}, o.Collectors...),
+		cfg:       cfg,
+		log:       log,
+		statsd:    src.statsd,
 		buffer:    buffer.New(cmp.Or(o.BufferSize, defaultBuffer)),
 		requests:  buffer.NewRequests(defaultRequests),
 		maxAge:    maxAge,
@@ -220,6 +238,24 @@ func newAgent(cfg config.Config, log *zap.Logger, o Options) (*agent, error) {
 		client:    c,
 		skew:      skew{wall: wall, log: log},
 		stats:     stats{start: time.Now()},
+	}
+	if o.Collectors == nil {
+		src.collectors = append(src.collectors, &self{a: a, every: cfg.ReportInterval, now: wall})
+	}
+	groupOptions := collector.Options{
+		// Half the interval, so that one slow collector doesn't delay the next poll.
+		Timeout: min(max(cfg.PollInterval/2, shortestCollect), longestCollect),
+		Labels:  labels,
+		Now:     wall,
+		Log:     log,
+	}
+	a.group = collector.NewGroup(groupOptions, src.collectors...)
+	if a.statsd != nil {
+		a.programs = collector.NewGroup(groupOptions, a.statsd)
+	}
+	if len(src.targets) > 0 {
+		a.first, a.targets = make(chan struct{}), len(src.targets)
+		a.scraper = newScraper(&cfg, src.targets, labels, scrape.Options{Now: a.skew.now, Log: log, Deliver: a.scraped})
 	}
 	if cfg.SpoolDir == "" {
 		a.outbox = newMemory(min(cfg.RateLimit, client.MaxAhead-1), c)
@@ -249,6 +285,22 @@ func (a *agent) close() {
 	if err := a.spool.Close(); err != nil {
 		a.log.Error("close the spool", zap.Error(err))
 	}
+}
+
+// newClient is a client as the configuration has it.
+func newClient(cfg config.Config, log *zap.Logger, o Options) (*client.Client, error) {
+	opts := []client.Option{
+		client.WithKey([]byte(cfg.Key.Reveal())),
+		client.WithReportInterval(min(max(cfg.ReportInterval, request.MinReportInterval), request.MaxReportInterval)),
+		client.WithSignature(cfg.Signature),
+		client.WithClock(o.wall()),
+		client.WithUserAgent(userAgent()),
+	}
+	access, err := accessOptions(cfg, o, log)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(cfg.ServerURL(), append(opts, access...)...)
 }
 
 // labelSet is the configured labels as the model has them.
@@ -295,6 +347,9 @@ func (a *agent) lastFlush(hard context.Context) {
 		a.log.Warn("left behind", zap.Error(err))
 	}
 	a.add(late)
+	if a.programs != nil { // what came until the socket was closed
+		a.add(a.programs.Collect(ctx))
+	}
 	// An error means that the time is up; what remains is counted in the summary.
 	if err := a.flush(hard); err != nil {
 		a.log.Debug("not everything could be handed over", zap.Error(err))

@@ -408,9 +408,10 @@ func TestDoesNotStart(t *testing.T) {
 // TestThisMachine runs the real collectors against a real HTTP server.
 func TestThisMachine(t *testing.T) {
 	s := newServer(t)
+	h := &history{server: s}
 	var got atomic.Int64
 	hs := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		res, err := s.RoundTrip(r)
+		res, err := h.RoundTrip(r)
 		assert.NoError(t, err)
 		w.WriteHeader(res.StatusCode)
 		got.Add(1)
@@ -435,12 +436,20 @@ func TestThisMachine(t *testing.T) {
 		"Alloc", "BuckHashSys", "Frees", "GCCPUFraction", "GCSys", "HeapAlloc", "HeapIdle", "HeapInuse",
 		"HeapObjects", "HeapReleased", "HeapSys", "LastGC", "Lookups", "MCacheInuse", "MCacheSys", "MSpanInuse",
 		"MSpanSys", "Mallocs", "NextGC", "NumForcedGC", "NumGC", "OtherSys", "PauseTotalNs", "StackInuse",
-		"StackSys", "Sys", "TotalAlloc", "RandomValue", "TotalMemory", "FreeMemory",
+		"StackSys", "Sys", "TotalAlloc", "RandomValue", "TotalMemory", "FreeMemory", "gometheus_agent_info",
+		"gometheus_agent_waiting_metrics", "gometheus_agent_dropped_samples", "gometheus_agent_refused_metrics",
+		"gometheus_agent_replayed_batches",
 	}
 	for i := range runtime.NumCPU() {
 		want = append(want, "CPUutilization"+strconv.Itoa(i+1))
 	}
 	assert.Subset(t, slices.Collect(maps.Keys(names)), want)
 	assert.Positive(t, s.sums["PollCount"])
-	assert.Len(t, s.labels, 1, "every series has the default label")
+	for labels := range s.labels {
+		assert.Contains(t, labels, "instance:"+cfg.Labels["instance"], "every series has the default label")
+	}
+	if runtime.GOOS == "linux" {
+		require.NotEmpty(t, h.of("node_load1"))
+		assert.Contains(t, h.of("node_load1")[0], "instance="+cfg.Labels["instance"]+" job=node")
+	}
 }

@@ -24,6 +24,7 @@ func (a *agent) report(ctx context.Context, alive *health.Loop, polled <-chan st
 	case <-ctx.Done():
 		return
 	}
+	a.firstScrape(ctx)
 	for range generator.Ticks(ctx, a.cfg.ReportInterval, true) {
 		// The outbox waits for the server when it is full, and the spool for its disk.
 		alive.Waits()

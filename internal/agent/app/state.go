@@ -81,6 +81,11 @@ func (t *tally) add(metrics int) {
 	t.metrics.Add(int64(metrics))
 }
 
+// dropped is how many samples had to go.
+func (a *agent) dropped() int64 {
+	return int64(a.buffer.Dropped()) + int64(a.requests.Dropped()) + a.stats.unspooled.Load()
+}
+
 // summary logs what became of everything. All loops have ended.
 func (a *agent) summary() {
 	batches, metrics, kept := a.outbox.Left()
@@ -113,7 +118,7 @@ func (a *agent) summary() {
 		zap.Int64("replayed_batches", a.stats.replayed.batches.Load()),
 		zap.Int64("refused_metrics", a.stats.refused.metrics.Load()),
 		zap.Int64("expired_metrics", expired),
-		zap.Int64("dropped_samples", int64(a.buffer.Dropped())+int64(a.requests.Dropped())+a.stats.unspooled.Load()),
+		zap.Int64("dropped_samples", a.dropped()),
 		zap.Int64("given_up_batches", givenUp[0]),
 		zap.Int64("given_up_metrics", givenUp[1]),
 		zap.Int64("spooled_batches", spooled[0]),

@@ -3,8 +3,11 @@ package config
 import (
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/gometheus/gometheus/internal/agent/collector/node"
+	"github.com/gometheus/gometheus/internal/agent/scrape"
 	"github.com/gometheus/gometheus/internal/common/config"
 )
 
@@ -39,6 +42,32 @@ type Collect struct {
 
 // Has tells whether one of the sources is chosen.
 func (c *Collect) Has(source string) bool { return slices.Contains(c.Collectors, source) }
+
+// Historic tells whether something is collected that only the history takes.
+func (c *Collect) Historic() bool {
+	return c.Has(Node) || c.Has(Container) || c.Has(Process) || c.TextfileDir != "" || len(c.Scrape) > 0 || c.StatsD != ""
+}
+
+// check finds what no setting can find by itself.
+func (c *Collect) check(s *settings) error {
+	if _, err := scrape.ParseTargets(c.Scrape, "here"); err != nil {
+		return &config.Error{
+			Setting: "SCRAPE", Value: s.Scrape.String(), Valued: true, Reason: err.Error(), Allowed: "URLs or name=URL with commas between",
+		}
+	}
+	var names []string
+	for _, known := range node.Collectors() { // none where it doesn't run
+		names = append(names, known.Name)
+	}
+	for setting, chosen := range map[string][]string{"NODE_ENABLE": c.NodeEnable, "NODE_DISABLE": c.NodeDisable} {
+		for _, name := range chosen {
+			if len(names) > 0 && !slices.Contains(names, name) {
+				return wrong(setting, name, "names of node_exporter's collectors: "+strings.Join(names, ", "))
+			}
+		}
+	}
+	return nil
+}
 
 // CollectSettings are the settings of Collect.
 type CollectSettings struct {

@@ -315,3 +315,24 @@ func TestCommand(t *testing.T) {
 	_, err = parse(nil, "--address", "here:1", config.Healthcheck)
 	require.ErrorContains(t, err, `argument "healthcheck"`, "it stands before the flags")
 }
+
+// TestWrongSources: what names nothing is a mistake of the settings, which holds
+// no secret.
+func TestWrongSources(t *testing.T) {
+	for _, tt := range []struct{ arg, want string }{
+		{"--scrape=ftp://user:hunter2@h", "SCRAPE"},
+		{"--scrape=http://user:hunter2@h:1,http://user:hunter2@h:1/other", "name them"},
+		{"--node-enable=sytemd", `NODE_ENABLE "sytemd"`},
+		{"--node-disable=cpux", `NODE_DISABLE "cpux"`},
+	} {
+		if runtime.GOOS != "linux" && strings.Contains(tt.arg, "node") {
+			continue
+		}
+		_, err := parse(nil, tt.arg)
+		requireLine(t, err)
+		require.ErrorContains(t, err, tt.want)
+		require.NotContains(t, err.Error(), "hunter2")
+	}
+	_, err := parse(nil, "--scrape=a=http://h:1,b=http://h:1/other", "--node-enable=systemd", "--node-disable=nfs,xfs")
+	require.NoError(t, err)
+}

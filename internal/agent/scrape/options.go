@@ -61,8 +61,8 @@ type Limits struct {
 
 // The settings that limits come from, as users know them.
 const (
-	SettingBody       = "SCRAPE_BODY_SIZE_LIMIT"
-	SettingSamples    = "SCRAPE_SAMPLE_LIMIT"
+	SettingBody       = "SCRAPE_LIMIT_BODY"
+	SettingSamples    = "SCRAPE_LIMIT_SAMPLES"
 	SettingLabels     = "SCRAPE_LABEL_LIMIT"
 	SettingLabelName  = "SCRAPE_LABEL_NAME_LENGTH_LIMIT"
 	SettingLabelValue = "SCRAPE_LABEL_VALUE_LENGTH_LIMIT"

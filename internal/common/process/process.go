@@ -47,6 +47,29 @@ func Run(log *zap.Logger, stops <-chan os.Signal, work func(ctx context.Context)
 	}
 }
 
+// Task does something for a person who waits at a terminal: errors are plain
+// lines to w. ok tells that all is well, else what is not has been said. A value of
+// stops ends it.
+func Task(stops <-chan os.Signal, w io.Writer, task func(ctx context.Context) (ok bool, err error)) int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() { // ends with ctx
+		select {
+		case <-stops:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	ok, err := task(ctx)
+	if err != nil {
+		fmt.Fprintln(w, err)
+	}
+	if err != nil || !ok {
+		return Failed
+	}
+	return OK
+}
+
 // Health says what a health check found, and is the exit code for it: 0 or 1, as
 // Docker wants it.
 func Health(text string, err error, w io.Writer) int {

@@ -126,3 +126,16 @@ func (u *usage) update(t *cpu.TimesStat) {
 func gauge(name string, value float64, at time.Time) metric.Metric {
 	return metric.Metric{Kind: metric.Gauge, Name: name, Value: value, Timestamp: at.UnixMilli()}
 }
+
+// Help says what one of the metrics is; empty for others.
+func Help(name string) string {
+	switch {
+	case name == "TotalMemory":
+		return "Memory of the machine, in bytes."
+	case name == "FreeMemory":
+		return "Memory that nothing uses, in bytes."
+	case strings.HasPrefix(name, "CPUutilization"):
+		return "How busy this logical CPU was since the poll before, in percent."
+	}
+	return ""
+}

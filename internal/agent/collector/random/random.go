@@ -28,3 +28,14 @@ func (c *Collector) Collect(context.Context) ([]metric.Metric, error) {
 		{Kind: metric.Counter, Name: "PollCount", Delta: 1, Timestamp: now},
 	}, nil
 }
+
+// Help says what one of the metrics is; empty for others.
+func Help(name string) string {
+	switch name {
+	case "RandomValue":
+		return "A random number from 0 to 1, which shows that values arrive."
+	case "PollCount":
+		return "How often the agent has collected."
+	}
+	return ""
+}

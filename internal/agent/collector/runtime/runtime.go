@@ -177,3 +177,36 @@ func (c *Collector) gcFraction() float64 {
 	}
 	return (c.samples[gcCPU].Value.Float64() - c.samples[gcIdleCPU].Value.Float64()) / all
 }
+
+// Help says what one of the metrics is; empty for others.
+func Help(name string) string { return helps[name] }
+
+var helps = map[string]string{
+	"Alloc":         "Bytes of heap objects of the agent.",
+	"BuckHashSys":   "Bytes of tables for profiling.",
+	"Frees":         "Heap objects freed so far.",
+	"GCCPUFraction": "Part of the agent's CPU time that garbage collection took.",
+	"GCSys":         "Bytes of what garbage collection needs to know.",
+	"HeapAlloc":     "Bytes of heap objects of the agent.",
+	"HeapIdle":      "Bytes in spans of the heap that nothing is in.",
+	"HeapInuse":     "Bytes in spans of the heap that something is in.",
+	"HeapObjects":   "Heap objects.",
+	"HeapReleased":  "Bytes of the heap given back to the operating system.",
+	"HeapSys":       "Bytes of address space that the heap took.",
+	"LastGC":        "When the last garbage collection ended, in Unix nanoseconds.",
+	"Lookups":       "Always 0.",
+	"MCacheInuse":   "Bytes of allocation caches in use.",
+	"MCacheSys":     "Bytes taken for allocation caches.",
+	"MSpanInuse":    "Bytes of descriptions of spans in use.",
+	"MSpanSys":      "Bytes taken for descriptions of spans.",
+	"Mallocs":       "Heap objects allocated so far.",
+	"NextGC":        "Bytes of heap at which the next garbage collection begins.",
+	"NumForcedGC":   "Garbage collections that the program asked for.",
+	"NumGC":         "Garbage collections so far.",
+	"OtherSys":      "Bytes of the runtime that are in none of the others.",
+	"PauseTotalNs":  "Time for which garbage collections stopped the agent so far, in nanoseconds.",
+	"StackInuse":    "Bytes in spans of stacks.",
+	"StackSys":      "Bytes taken for stacks.",
+	"Sys":           "Bytes taken from the operating system.",
+	"TotalAlloc":    "Bytes allocated for heap objects so far.",
+}
