@@ -50,16 +50,16 @@ type check struct {
 	failure error // of out
 }
 
-func (c *check) say(mark, what, format string, args ...any) {
+func (c *check) sayf(mark, what, format string, args ...any) {
 	_, err := fmt.Fprintf(c.out, "%-5s %-10s %s\n", mark, what, fmt.Sprintf(format, args...))
 	c.failure = errors.Join(c.failure, err)
 }
 
-func (c *check) ok(what, format string, args ...any) { c.say("ok", what, format, args...) }
+func (c *check) okf(what, format string, args ...any) { c.sayf("ok", what, format, args...) }
 
-func (c *check) wrong(what, format string, args ...any) {
+func (c *check) wrongf(what, format string, args ...any) {
 	c.bad = true
-	c.say("WRONG", what, format, args...)
+	c.sayf("WRONG", what, format, args...)
 }
 
 func (c *check) steps(ctx context.Context, cl *client.Client) {
@@ -69,15 +69,15 @@ func (c *check) steps(ctx context.Context, cl *client.Client) {
 	e, answered := errors.AsType[*client.Error](err)
 	switch {
 	case err != nil && !answered:
-		c.wrong("server", "%s: %s", server, explain(err))
+		c.wrongf("server", "%s: %s", server, explain(err))
 		return // nothing else can be told
 	case err == nil:
-		c.ok("server", "%s answers, after %v", server, time.Since(began).Round(time.Millisecond))
+		c.okf("server", "%s answers, after %v", server, time.Since(began).Round(time.Millisecond))
 	case e.Status == http.StatusInternalServerError && e.Problem.Code != "":
-		c.wrong("server", "%s answers, but its storage can take no writes: look at its log", server)
+		c.wrongf("server", "%s answers, but its storage can take no writes: look at its log", server)
 		date = e.Date
 	default:
-		c.wrong("server", "%s: %s", server, explain(err))
+		c.wrongf("server", "%s: %s", server, explain(err))
 		date = e.Date
 	}
 	c.clock(date)
@@ -85,16 +85,16 @@ func (c *check) steps(ctx context.Context, cl *client.Client) {
 	if c.send(ctx, cl, "push", client.Batch{Body: []byte("[]")}) {
 		switch {
 		case c.cfg.Key == "":
-			c.ok("push", "metrics are taken; they are not signed, since there is no KEY")
+			c.okf("push", "metrics are taken; they are not signed, since there is no KEY")
 		default:
-			c.ok("push", "metrics are taken; the server accepts signatures by KEY, SIGNATURE=%s", c.cfg.Signature)
+			c.okf("push", "metrics are taken; the server accepts signatures by KEY, SIGNATURE=%s", c.cfg.Signature)
 		}
 	}
 	if !c.cfg.Collect.Historic() {
 		return
 	}
 	if c.send(ctx, cl, "history", client.RemoteWriteBatch(snappy.Encode(nil, nil), 0)) {
-		c.ok("history", "samples are taken by remote write")
+		c.okf("history", "samples are taken by remote write")
 	}
 }
 
@@ -110,7 +110,7 @@ func ping(ctx context.Context, cl *client.Client) (time.Time, error) {
 
 func (c *check) clock(date time.Time) {
 	if date.IsZero() {
-		c.say("?", "clock", "the server doesn't say what time it is")
+		c.sayf("?", "clock", "the server doesn't say what time it is")
 		return
 	}
 	// The date has whole seconds.
@@ -121,11 +121,11 @@ func (c *check) clock(date time.Time) {
 	}
 	switch {
 	case ahead.Abs() <= 2*time.Second:
-		c.ok("clock", "agrees with the server's")
+		c.okf("clock", "agrees with the server's")
 	case ahead.Abs() <= tolerance:
-		c.ok("clock", "%v %s the server's: samples are off by that; is a time service running?", ahead.Abs(), side)
+		c.okf("clock", "%v %s the server's: samples are off by that; is a time service running?", ahead.Abs(), side)
 	default:
-		c.wrong("clock", "%v %s the server's: the times of samples will be corrected, but set the clock of this machine", ahead.Abs(), side)
+		c.wrongf("clock", "%v %s the server's: the times of samples will be corrected, but set the clock of this machine", ahead.Abs(), side)
 	}
 }
 
@@ -134,14 +134,14 @@ func (c *check) send(ctx context.Context, cl *client.Client, what string, b clie
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	if err := cl.Number(&b); err != nil {
-		c.wrong(what, "%v", err)
+		c.wrongf(what, "%v", err)
 		return false
 	}
 	_, err := cl.Try(ctx, b)
 	if err == nil {
 		return true
 	}
-	c.wrong(what, "%s", explain(err))
+	c.wrongf(what, "%s", explain(err))
 	return false
 }
 
@@ -226,8 +226,7 @@ func explainAnswer(e *client.Error) string {
 
 // plain is the text without what was done, which stands before it.
 func plain(err error) string {
-	var ue *url.Error
-	if errors.As(err, &ue) {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
 		return ue.Err.Error()
 	}
 	return err.Error()
