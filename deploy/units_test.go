@@ -81,13 +81,13 @@ func TestUnits(t *testing.T) {
 // TestUnitsAreClosed: what systemd itself thinks of how far a unit is from the
 // machine, of 10; a shell is 9.6.
 func TestUnitsAreClosed(t *testing.T) {
-	for _, program := range []string{"server", "agent"} {
+	for program, most := range map[string]float64{"server": 1.5, "agent": 2} { // the agent looks at the machine
 		out, err := analyze(t, "security", "--offline=yes", "systemd/gometheus-"+program+".service")
 		require.NoError(t, err, out)
 		m := regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+)`).FindStringSubmatch(out)
 		require.NotNil(t, m, out)
 		exposure, err := strconv.ParseFloat(m[1], 64)
 		require.NoError(t, err)
-		require.LessOrEqual(t, exposure, 1.5, out)
+		require.LessOrEqual(t, exposure, most, out)
 	}
 }

@@ -64,6 +64,11 @@ func TestComposeWithoutSettings(t *testing.T) {
 			require.Equal(t, "127.0.0.1", port.HostIP, "%s is open to the network", s.Name)
 		}
 		for _, v := range s.Volumes {
+			if v.Target == "/host" { // the machine, for the agent to look at
+				require.Equal(t, "agent", s.Name)
+				require.True(t, v.ReadOnly)
+				continue
+			}
 			require.Equal(t, types.VolumeTypeVolume, v.Type, "%s writes into the checkout", s.Name)
 			require.Contains(t, p.Volumes, v.Source)
 		}
@@ -83,7 +88,9 @@ func TestComposeWithoutSettings(t *testing.T) {
 	require.Equal(t, types.ServiceConditionHealthy, agent.DependsOn["server"].Condition)
 	require.Equal(t, "postgres://gometheus:gometheus@postgres:5432/gometheus", value(t, server, "DATABASE_DSN"))
 	require.Equal(t, "host", agent.Uts, "the label instance is the machine's name")
-	require.Equal(t, "server:8080", value(t, agent, "ADDRESS"))
+	require.Equal(t, []string{"host", "host"}, []string{agent.NetworkMode, agent.Pid}, "interfaces and processes are the machine's")
+	require.Equal(t, "/host", value(t, agent, "HOST_ROOT"))
+	require.Equal(t, "localhost:8080", value(t, agent, "ADDRESS"), "the port that the server publishes")
 }
 
 func TestComposeSettings(t *testing.T) {
@@ -93,6 +100,7 @@ func TestComposeSettings(t *testing.T) {
 	require.Equal(t, "k", value(t, p.Services["server"], "KEY"))
 	require.Equal(t, "k", value(t, p.Services["agent"], "KEY"))
 	require.Equal(t, "9090", p.Services["server"].Ports[0].Published)
+	require.Equal(t, "localhost:9090", value(t, p.Services["agent"], "ADDRESS"))
 	for _, name := range []string{"server", "agent"} {
 		require.Equal(t, "gometheus-"+name+":dev", p.Services[name].Image)
 		require.Equal(t, "1.2.3", *p.Services[name].Build.Args["VERSION"])
