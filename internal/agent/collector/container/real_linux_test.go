@@ -149,7 +149,7 @@ func TestRealCgroup(t *testing.T) {
 	got := samples(t, New(Options{DockerHost: "unix:///nonexistent"}))
 	l := "id=" + path + ",image=,name=" + id[:12] + "}"
 	assert.InDelta(t, cpu, got["cpu_usage_seconds_total{cpu=total,"+l], 0.3)
-	assert.InDelta(t, got["cpu_usage_seconds_total{cpu=total,"+l], got["cpu_user_seconds_total{"+l]+got["cpu_system_seconds_total{"+l], 0.05)
+	assert.InDelta(t, got["cpu_usage_seconds_total{cpu=total,"+l], got["cpu_user_seconds_total{"+l]+got["cpu_system_seconds_total{"+l], 0.25)
 	assert.EqualValues(t, 1, got["processes{"+l])
 	assert.InDelta(t, float64(time.Now().Unix()), got["start_time_seconds{"+l], 60)
 	if _, err := os.Stat(filepath.Join(h.roots["memory"]+path, map[bool]string{true: "memory.current", false: "memory.usage_in_bytes"}[h.unified])); err != nil {
