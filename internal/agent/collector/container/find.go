@@ -39,6 +39,9 @@ func (i identity) defaultName() string {
 func identify(cgroup string) (identity, bool) {
 	dir, base := path.Split(cgroup)
 	parent := path.Base(dir)
+	if base == "" {
+		return identity{}, false
+	}
 
 	// podman run --cgroups=split, and what systemd's scopes are called.
 	stem := strings.TrimSuffix(base, ".scope")

@@ -70,7 +70,7 @@ func parseNetDev(b []byte) (out []netInterface) {
 	for line := range bytes.Lines(b) {
 		name, rest, ok := strings.Cut(string(line), ":")
 		name = strings.TrimSpace(name)
-		if !ok || name == "lo" || strings.HasPrefix(name, "veth") || strings.HasPrefix(name, "docker") {
+		if !ok || name == "" || name == "lo" || strings.HasPrefix(name, "veth") || strings.HasPrefix(name, "docker") {
 			continue
 		}
 		words := strings.Fields(rest)

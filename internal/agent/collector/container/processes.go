@@ -64,6 +64,9 @@ func (c *Collector) processesLocked(s *stats) {
 	if slices.Contains(pids, 0) {
 		c.sayLocked("processes of containers are in another PID namespace: their network and start times are left out; " +
 			"an agent in a container needs the PID namespace of the machine (--pid=host)")
+	} else if _, ok := c.startLocked(1); !ok && len(pids) > 0 {
+		c.sayLocked("processes of containers are hidden (/proc is mounted with hidepid): their network and start times are left out; " +
+			"they need root or the group of the mount option gid=")
 	}
 	if fi, err := os.Stat(dir); err == nil {
 		s.start = float64(fi.ModTime().Unix())

@@ -245,7 +245,7 @@ func (c *Collector) disksV2Locked(b []byte) []disk {
 				d.writes = number([]byte(value))
 			}
 		}
-		if d != (disk{}) {
+		if device != "" && d != (disk{}) {
 			d.device = c.deviceLocked(device)
 			*disks.of(d.device) = d
 		}
@@ -283,9 +283,12 @@ func (c *Collector) deviceLocked(numbers string) string {
 	if name, ok := c.devices[numbers]; ok {
 		return name
 	}
+	if strings.Trim(numbers, "0123456789:") != "" {
+		return clean(numbers)
+	}
 	target, err := os.Readlink(filepath.Join(c.root, "sys/dev/block", numbers))
 	if err != nil {
-		return clean(numbers)
+		return numbers
 	}
 	name := "/dev/" + clean(filepath.Base(target))
 	if len(c.devices) > 10_000 { // disks that come and go

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
@@ -23,7 +25,10 @@ import (
 
 // runChild waits until it is in its cgroup, uses CPU time and memory, tells both, and
 // waits until its input ends.
-func runChild(string) int {
+func runChild(what string) int {
+	if what == "gather" {
+		return gather()
+	}
 	in := bufio.NewReader(os.Stdin)
 	if _, err := in.ReadString('\n'); err != nil {
 		return 1
@@ -43,6 +48,23 @@ func runChild(string) int {
 	fmt.Println((used() - before).Seconds(), len(block))
 	_, _ = io.Copy(io.Discard, in)
 	return int(block[len(block)-1])
+}
+
+// gather prints what a collector of this user sees.
+func gather() int {
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(New(Options{DockerHost: "unix:///nonexistent"}))
+	families, err := r.Gather()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	for _, f := range families {
+		if _, err := expfmt.MetricFamilyToText(os.Stdout, f); err != nil {
+			return 1
+		}
+	}
+	return 0
 }
 
 func used() time.Duration {
@@ -127,7 +149,7 @@ func TestRealCgroup(t *testing.T) {
 	got := samples(t, New(Options{DockerHost: "unix:///nonexistent"}))
 	l := "id=" + path + ",image=,name=" + id[:12] + "}"
 	assert.InDelta(t, cpu, got["cpu_usage_seconds_total{cpu=total,"+l], 0.3)
-	assert.InDelta(t, got["cpu_usage_seconds_total{cpu=total,"+l], got["cpu_user_seconds_total{"+l]+got["cpu_system_seconds_total{"+l], 0.05)
+	assert.InDelta(t, got["cpu_usage_seconds_total{cpu=total,"+l], got["cpu_user_seconds_total{"+l]+got["cpu_system_seconds_total{"+l], 0.25)
 	assert.EqualValues(t, 1, got["processes{"+l])
 	assert.InDelta(t, float64(time.Now().Unix()), got["start_time_seconds{"+l], 60)
 	if _, err := os.Stat(filepath.Join(h.roots["memory"]+path, map[bool]string{true: "memory.current", false: "memory.usage_in_bytes"}[h.unified])); err != nil {
@@ -145,6 +167,16 @@ func TestRealCgroup(t *testing.T) {
 	} else {
 		assert.Contains(t, got, "network_receive_bytes_total{id="+path+",image=,interface=gometheus0,name="+id[:12]+"}")
 	}
+	if os.Getuid() == 0 { // and all of it without any rights
+		unprivileged := asNobody(t, short(t), child+"=gather")
+		want := 0
+		for series := range got {
+			if strings.Contains(series, path) {
+				want++
+			}
+		}
+		assert.Equal(t, want, strings.Count(unprivileged, path), unprivileged)
+	}
 	for series := range got {
 		assert.False(t, strings.Contains(series, path) && strings.Contains(series, "interface=eth0"), "that is the machine's: %s", series)
 	}
@@ -154,21 +186,8 @@ func TestRealCgroup(t *testing.T) {
 // may open any socket, so the test runs itself as nobody.
 func TestSocketWithoutRights(t *testing.T) {
 	if os.Getuid() == 0 {
-		dir := short(t)
-		self, err := os.Executable()
-		require.NoError(t, err)
-		binary := filepath.Join(dir, "test")
-		content, err := os.ReadFile(self)
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(binary, content, 0o755))
-		require.NoError(t, os.Chmod(dir, 0o777))
-		cmd := exec.CommandContext(t.Context(), binary, "-test.run=^TestSocketWithoutRights$", "-test.v")
-		cmd.Env = append(os.Environ(), "TMPDIR="+dir)
-		cmd.Dir = dir
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-		out, err := cmd.CombinedOutput()
-		require.NoError(t, err, "%s", out)
-		assert.Contains(t, string(out), "--- PASS: TestSocketWithoutRights", "%s", out)
+		out := asNobody(t, short(t), "", "-test.run=^TestSocketWithoutRights$", "-test.v")
+		assert.Contains(t, out, "--- PASS: TestSocketWithoutRights", out)
 		return
 	}
 	core, logs := observer.New(zap.InfoLevel)
@@ -182,6 +201,25 @@ func TestSocketWithoutRights(t *testing.T) {
 	assert.Zero(t, d.asked.Load())
 	require.Equal(t, 1, logs.Len())
 	assert.Contains(t, logs.All()[0].Message, "reading their names needs root or group docker")
+}
+
+// asNobody runs this test binary as a user without any rights.
+func asNobody(t *testing.T, dir string, env string, args ...string) string {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	content, err := os.ReadFile(self)
+	require.NoError(t, err)
+	binary := filepath.Join(dir, "test")
+	require.NoError(t, os.WriteFile(binary, content, 0o755))
+	require.NoError(t, os.Chmod(dir, 0o777))
+	cmd := exec.CommandContext(t.Context(), binary, args...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir, env)
+	cmd.Dir = dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return string(out)
 }
 
 // BenchmarkRealCollect50 looks at 50 real, empty cgroups.

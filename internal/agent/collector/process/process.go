@@ -188,7 +188,7 @@ func (c *Collector) chooseLocked(now time.Time) []*group {
 
 	var listed []*group
 	for _, g := range c.groups {
-		if g.listed = g.listed && (g.topIn == c.generation || now.Sub(g.lastTop) < Linger); g.listed {
+		if g.listed = g.listed && now.Sub(g.lastTop) < Linger; g.listed {
 			listed = append(listed, g)
 		}
 	}
