@@ -23,12 +23,21 @@ import (
 
 func float(bits uint64) float64 { return math.Float64frombits(bits) }
 
+// scraper is what New returns for Options that are right.
+func scraper(t testing.TB, o scrape.Options) *scrape.Scraper {
+	t.Helper()
+	s, err := scrape.New(o)
+	require.NoError(t, err)
+	return s
+}
+
 // run runs a Scraper in fake time until stop, which returns its error.
 func run(t *testing.T, o scrape.Options) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- scrape.New(o).Run(ctx) }()
+	s := scraper(t, o)
+	go func() { done <- s.Run(ctx) }()
 	synctest.Wait()
 	return func() error {
 		cancel()
