@@ -251,12 +251,12 @@ func TestManySamples(t *testing.T) {
 		stop := run(t, scrape.Options{
 			Targets: []scrape.Target{{Job: "j", Instance: "i", Source: p}}, Interval: interval, Deliver: r.deliver,
 		})
-		require.Equal(t, []int{2000, 2000, 505}, r.samples)
+		require.Equal(t, []int{2000, 2000, 505}, r.delivered())
 		p.set(func(p *page) { p.body += "not a sample\n" })
 		time.Sleep(interval)
 		synctest.Wait()
 		require.NoError(t, stop())
-		require.Equal(t, []int{2000, 2000, 505, 2000, 2000, 505}, r.samples)
+		require.Equal(t, []int{2000, 2000, 505, 2000, 2000, 505}, r.delivered())
 		got := r.points()
 		require.Equal(t, []string{"4499", "stale"}, got[`{__name__="a", i="4499", instance="i", job="j"}`])
 		require.Equal(t, []string{"4500", "4500"}, got[`{__name__="scrape_samples_scraped", instance="i", job="j"}`])

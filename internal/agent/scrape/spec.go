@@ -125,7 +125,7 @@ func loopback(host string) bool {
 		return true
 	}
 	addr, err := netip.ParseAddr(host)
-	return err == nil && (addr.Unmap().IsLoopback() || addr.IsUnspecified())
+	return err == nil && (addr.IsLoopback() || addr.IsUnspecified())
 }
 
 // redact hides what may be user and password, and the query.
