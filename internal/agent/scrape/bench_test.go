@@ -74,10 +74,11 @@ func BenchmarkScrape(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			samples, bytes := 0, 0
-			s := New(Options{
+			s, err := New(Options{
 				Interval: time.Second, Transport: written{text.String()},
 				Deliver: func(p Payload) { samples, bytes = p.Samples, len(p.Body) },
 			})
+			require.NoError(b, err)
 			t := newTarget(Target{Job: "node", Instance: "web-1.example.com", Source: c.source}, &s.o)
 			b.ReportAllocs()
 			for b.Loop() {

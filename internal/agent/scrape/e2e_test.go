@@ -93,19 +93,18 @@ func TestProgram(t *testing.T) {
 			scraped := make(chan struct{})
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)
-			go func() {
-				done <- scrape.New(scrape.Options{
-					Targets: []scrape.Target{{Job: "app", Instance: "web-1", Source: source}}, Interval: 10 * time.Millisecond,
-					Timeout: 10 * time.Second, Now: c.tick, External: metric.NewLabels("dc", "eu"),
-					Deliver: func(p scrape.Payload) {
-						recv.deliver(p)
-						select {
-						case scraped <- struct{}{}:
-						case <-ctx.Done():
-						}
-					},
-				}).Run(ctx)
-			}()
+			sc := scraper(t, scrape.Options{
+				Targets: []scrape.Target{{Job: "app", Instance: "web-1", Source: source}}, Interval: 100 * time.Millisecond,
+				Now: c.tick, External: metric.NewLabels("dc", "eu"),
+				Deliver: func(p scrape.Payload) {
+					recv.deliver(p)
+					select {
+					case scraped <- struct{}{}:
+					case <-ctx.Done():
+					}
+				},
+			})
+			go func() { done <- sc.Run(ctx) }()
 			defer func() {
 				cancel()
 				require.NoError(t, <-done)
@@ -188,7 +187,7 @@ func TestOnce(t *testing.T) {
 		scrape.Series{Labels: metric.NewLabels("a", "quote \" slash \\ line \n"), Value: 1e-9},
 		scrape.Series{Value: 123456789})
 	x.Add("cpu.load_seconds_total", "A name that isn't of the format.", "counter", scrape.Series{Labels: metric.NewLabels("größe", "1"), Value: 2})
-	s := scrape.New(scrape.Options{
+	s := scraper(t, scrape.Options{
 		Targets: []scrape.Target{
 			{Job: "b", Instance: "web-1", Source: scrape.Gatherer("registry", reg)},
 			{Job: "a", Instance: "web-1", Source: scrape.Gatherer("registry", other)},

@@ -3,6 +3,7 @@ package scrape_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -11,11 +12,10 @@ import (
 
 	"github.com/klauspost/compress/s2"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/prometheus/model/labels"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/protobuf/encoding/protodelim"
-	"google.golang.org/protobuf/encoding/prototext"
 
 	"github.com/gometheus/gometheus/internal/agent/scrape"
 )
@@ -74,11 +74,11 @@ func decode(t testing.TB, p scrape.Payload, now time.Time) (lines []string) {
 func delimited(t testing.TB, families ...string) string {
 	t.Helper()
 	var out bytes.Buffer
+	to := expfmt.NewEncoder(&out, expfmt.NewFormat(expfmt.TypeProtoDelim))
 	for _, text := range families {
 		var f dto.MetricFamily
-		require.NoError(t, prototext.Unmarshal([]byte(text), &f))
-		_, err := protodelim.MarshalTo(&out, &f)
-		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal([]byte(text), &f))
+		require.NoError(t, to.Encode(&f))
 	}
 	return out.String()
 }
@@ -158,19 +158,19 @@ build_info{version="1"} 1
 		},
 		{
 			name: "protobuf", contentType: protobuf, body: delimited(t, `
-name: "c_total" help: "A counter." type: COUNTER unit: "things"
-metric { label { name: "a" value: "b" } counter { value: 5 created_timestamp { seconds: 946684700 } exemplar { label { name: "id" value: "1" } value: 2 timestamp { seconds: 946684790 } } } }
+{"name": "c_total", "help": "A counter.", "type": "COUNTER", "unit": "things", "metric": [{"label": [{"name": "a", "value": "b"}], "counter": {
+  "value": 5, "created_timestamp": {"seconds": 946684700}, "exemplar": {"label": [{"name": "id", "value": "1"}], "value": 2, "timestamp": {"seconds": 946684790}}}}]}
 `, `
-name: "int" help: "Ints." type: HISTOGRAM
-metric { histogram { sample_count: 3 sample_sum: 4.5 schema: 0 zero_threshold: 0.001 zero_count: 1 positive_span { offset: 0 length: 2 } positive_delta: 1 positive_delta: 0
-  exemplars { label { name: "id" value: "2" } value: 3 timestamp { seconds: 946684791 } } } }
+{"name": "int", "help": "Ints.", "type": "HISTOGRAM", "metric": [{"histogram": {
+  "sample_count": 3, "sample_sum": 4.5, "schema": 0, "zero_threshold": 0.001, "zero_count": 1, "positive_span": [{"offset": 0, "length": 2}], "positive_delta": [1, 0],
+  "exemplars": [{"label": [{"name": "id", "value": "2"}], "value": 3, "timestamp": {"seconds": 946684791}}]}}]}
 `, `
-name: "both" type: HISTOGRAM
-metric { histogram { sample_count: 2 sample_sum: 3 schema: 0 zero_threshold: 0.001 positive_span { offset: 0 length: 1 } positive_delta: 2
-  bucket { cumulative_count: 2 upper_bound: 1 } } }
+{"name": "both", "type": "HISTOGRAM", "metric": [{"histogram": {
+  "sample_count": 2, "sample_sum": 3, "schema": 0, "zero_threshold": 0.001, "positive_span": [{"offset": 0, "length": 1}], "positive_delta": [2],
+  "bucket": [{"cumulative_count": 2, "upper_bound": 1}]}}]}
 `, `
-name: "flt" type: GAUGE_HISTOGRAM
-metric { histogram { sample_count_float: 2.5 sample_sum: 3 schema: 1 zero_threshold: 0.001 zero_count_float: 0.5 positive_span { offset: 0 length: 1 } positive_count: 2 } }
+{"name": "flt", "type": "GAUGE_HISTOGRAM", "metric": [{"histogram": {
+  "sample_count_float": 2.5, "sample_sum": 3, "schema": 1, "zero_threshold": 0.001, "zero_count_float": 0.5, "positive_span": [{"offset": 0, "length": 1}], "positive_count": [2]}}]}
 `), want: `
 {__name__="c_total", a="b", instance="i", job="j"} 5 @now since 946684700000 # {id="1"} 2 @946684790000 | counter A counter. things
 {__name__="int", instance="i", job="j"} int {count:3, sum:4.5, [-0.001,0.001]:1, (0.5,1]:1, (1,2]:1} @now # {id="2"} 3 @946684791000 | histogram Ints.
@@ -251,12 +251,12 @@ func TestManySamples(t *testing.T) {
 		stop := run(t, scrape.Options{
 			Targets: []scrape.Target{{Job: "j", Instance: "i", Source: p}}, Interval: interval, Deliver: r.deliver,
 		})
-		require.Equal(t, []int{2000, 2000, 505}, r.samples)
+		require.Equal(t, []int{2000, 2000, 505}, r.delivered())
 		p.set(func(p *page) { p.body += "not a sample\n" })
 		time.Sleep(interval)
 		synctest.Wait()
 		require.NoError(t, stop())
-		require.Equal(t, []int{2000, 2000, 505, 2000, 2000, 505}, r.samples)
+		require.Equal(t, []int{2000, 2000, 505, 2000, 2000, 505}, r.delivered())
 		got := r.points()
 		require.Equal(t, []string{"4499", "stale"}, got[`{__name__="a", i="4499", instance="i", job="j"}`])
 		require.Equal(t, []string{"4500", "4500"}, got[`{__name__="scrape_samples_scraped", instance="i", job="j"}`])
@@ -299,8 +299,9 @@ func FuzzExposition(f *testing.F) {
 	types := []string{text, openMetrics, protobuf, "", "text/plain; version=1.0.0", "application/openmetrics-text; version=0.0.1"}
 	f.Add(uint8(0), []byte("# HELP a b\n# TYPE a counter\na{b=\"c\"} 1 2\na 1\n"))
 	f.Add(uint8(1), []byte("# TYPE a counter\n# UNIT a s\na_total 1 # {x=\"y\"} 1 2\na_created 3\n# EOF\n"))
-	f.Add(uint8(2), []byte(delimited(f, `name: "h" type: HISTOGRAM metric { histogram { sample_count: 3 sample_sum: 4.5 schema: 0
-		zero_threshold: 0.001 positive_span { offset: 0 length: 2 } positive_delta: 1 positive_delta: 0 bucket { cumulative_count: 2 upper_bound: 1 } } }`)))
+	f.Add(uint8(2), []byte(delimited(f, `{"name": "h", "type": "HISTOGRAM", "metric": [{"histogram": {
+		"sample_count": 3, "sample_sum": 4.5, "schema": 0, "zero_threshold": 0.001, "positive_span": [{"offset": 0, "length": 2}],
+		"positive_delta": [1, 0], "bucket": [{"cumulative_count": 2, "upper_bound": 1}]}}]}`)))
 	f.Add(uint8(4), []byte("{\"a.b\",c=\"d\"} NaN\n"))
 	f.Fuzz(func(t *testing.T, format uint8, body []byte) {
 		log, logs := newLog()
@@ -316,9 +317,9 @@ func FuzzExposition(f *testing.F) {
 			delivered(p)
 			cancel()
 		}
-		require.NoError(t, scrape.New(o).Run(ctx))
+		require.NoError(t, scraper(t, o).Run(ctx))
 		var x scrape.Exposition
-		_ = scrape.New(o).Once(t.Context(), &x) // the body is what it is
+		_ = scraper(t, o).Once(t.Context(), &x) // the body is what it is
 		var out bytes.Buffer
 		_, err := x.WriteTo(&out)
 		require.NoError(t, err)

@@ -35,7 +35,7 @@ func endpoint(t testing.TB, url string) scrape.Source {
 func once(t testing.TB, o scrape.Options) (string, error) {
 	t.Helper()
 	var x scrape.Exposition
-	failed := scrape.New(o).Once(t.Context(), &x)
+	failed := scraper(t, o).Once(t.Context(), &x)
 	var b strings.Builder
 	_, err := x.WriteTo(&b)
 	require.NoError(t, err)
@@ -135,12 +135,8 @@ func TestKeepAlive(t *testing.T) {
 	defer srv.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	source := endpoint(t, srv.URL)
-	go func() {
-		done <- scrape.New(scrape.Options{
-			Targets: []scrape.Target{{Job: "j", Source: source}}, Interval: 20 * time.Millisecond,
-		}).Run(ctx)
-	}()
+	s := scraper(t, scrape.Options{Targets: []scrape.Target{{Job: "j", Source: endpoint(t, srv.URL)}}, Interval: 20 * time.Millisecond})
+	go func() { done <- s.Run(ctx) }()
 	require.Eventually(t, func() bool { return scrapes.Load() > 5 }, 10*time.Second, 5*time.Millisecond)
 	require.Equal(t, int64(1), conns.Load())
 	cancel()

@@ -23,12 +23,21 @@ import (
 
 func float(bits uint64) float64 { return math.Float64frombits(bits) }
 
+// scraper is what New returns for Options that are right.
+func scraper(t testing.TB, o scrape.Options) *scrape.Scraper {
+	t.Helper()
+	s, err := scrape.New(o)
+	require.NoError(t, err)
+	return s
+}
+
 // run runs a Scraper in fake time until stop, which returns its error.
 func run(t *testing.T, o scrape.Options) (stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- scrape.New(o).Run(ctx) }()
+	s := scraper(t, o)
+	go func() { done <- s.Run(ctx) }()
 	synctest.Wait()
 	return func() error {
 		cancel()
@@ -48,12 +57,12 @@ func TestLoop(t *testing.T) {
 			Interval: interval, Deliver: r.deliver,
 			External: metric.NewLabels("dc", "eu", "job", "not this"),
 		})
-		require.Len(t, r.samples, 1, "the first scrape is at once")
+		require.Len(t, r.delivered(), 1, "the first scrape is at once")
 		for range 4 {
 			time.Sleep(interval)
 			synctest.Wait()
 		}
-		require.Len(t, r.samples, 5)
+		require.Len(t, r.delivered(), 5)
 
 		// A series goes: a marker at that scrape, but not for the one with its own time.
 		p.set(func(p *page) { p.body = "a{x=\"1\"} 1\n" })
@@ -226,5 +235,24 @@ func TestPanic(t *testing.T) {
 		for _, e := range logs.All()[:2] {
 			require.Contains(t, e.ContextMap()["stack"], "_test.go")
 		}
+	})
+}
+
+// TestCutShort: a scrape that the end cuts short says nothing, least of all that
+// the target is down.
+func TestCutShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReceiver(t, time.Now)
+		log, logs := newLog()
+		s := &slow{page: page{contentType: text, body: "a 1\n"}, takes: time.Second, start: time.Now()}
+		stop := run(t, scrape.Options{
+			Targets:  []scrape.Target{{Job: "j", Instance: "i", Source: s}},
+			Interval: interval, Deliver: r.deliver, Log: log,
+		})
+		time.Sleep(interval + time.Second/2) // in the second
+		require.NoError(t, stop())
+		require.Len(t, r.delivered(), 1)
+		require.Equal(t, []string{"1"}, r.points()[`{__name__="up", instance="i", job="j"}`])
+		require.Empty(t, messages(logs))
 	})
 }

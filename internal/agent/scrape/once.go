@@ -15,7 +15,7 @@ func (s *Scraper) Once(ctx context.Context, x *Exposition) error {
 	defer s.close()
 	var (
 		wg   sync.WaitGroup
-		mu   sync.Mutex // guards x
+		got  = make([]collected, len(s.o.Targets))
 		errs = make([]error, len(s.o.Targets))
 	)
 	for i, target := range s.o.Targets {
@@ -25,11 +25,7 @@ func (s *Scraper) Once(ctx context.Context, x *Exposition) error {
 			b := s.buffer()
 			defer s.release(b)
 			result, err := t.fetch(ctx, &s.o, s.client, b)
-			mu.Lock()
-			defer mu.Unlock()
-			to := &collected{}
-			failed, err := t.take(b.Bytes(), result, err, began, now, to)
-			to.moveTo(x)
+			failed, err := t.take(b.Bytes(), result, err, began, now, &got[i])
 			errs[i] = errors.Join(failed, err, result.Partial, s.drain(ctx, t))
 			if errs[i] != nil {
 				errs[i] = fmt.Errorf("scrape %s: %w", t.Source, errs[i])
@@ -37,6 +33,11 @@ func (s *Scraper) Once(ctx context.Context, x *Exposition) error {
 		})
 	}
 	wg.Wait()
+	for _, c := range got { // in order, since the first counts
+		for _, f := range c.rows {
+			x.take(f.family, f.row)
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -66,9 +67,3 @@ func (c *collected) add(s *sample) error {
 
 // reset implements output.
 func (c *collected) reset() { c.rows = nil }
-
-func (c *collected) moveTo(x *Exposition) {
-	for _, f := range c.rows {
-		x.take(f.family, f.row)
-	}
-}

@@ -24,6 +24,7 @@ type Target struct {
 
 // Options is what a Scraper depends on.
 type Options struct {
+	// Targets differ in job or instance.
 	Targets []Target
 	// Interval is how often each target is scraped; 0: every 15 s.
 	Interval time.Duration

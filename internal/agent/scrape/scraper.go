@@ -22,20 +22,28 @@ type Scraper struct {
 	o       Options
 	client  *http.Client
 	own     *http.Transport // or nil
-	workers chan *worker    // the idle ones
 	buffers sync.Pool       // of *bytes.Buffer
+	places  chan struct{}   // one for each that may parse
+
+	mu   sync.Mutex
+	idle []*worker // guarded by mu; the last used is the next, so that mostly one is
 }
 
-// worker makes requests of samples. There are as many as may parse at once.
+// worker makes requests of samples.
 type worker struct{ enc *remotewrite.Encoder }
 
-// New returns a Scraper. Nothing is scraped yet.
-func New(o Options) *Scraper {
-	s := &Scraper{o: o.orDefault(), workers: make(chan *worker, parallel)}
-	s.buffers.New = func() any { return new(bytes.Buffer) }
-	for range parallel {
-		s.workers <- &worker{enc: remotewrite.New()}
+// New returns a Scraper. Nothing is scraped yet. An error is that two targets have
+// the same job and instance.
+func New(o Options) (*Scraper, error) {
+	for i, t := range o.Targets {
+		for _, before := range o.Targets[:i] {
+			if t.Job == before.Job && t.Instance == before.Instance {
+				return nil, errSame(before.Source.String(), t.Source.String(), t.Job, t.Instance)
+			}
+		}
 	}
+	s := &Scraper{o: o.orDefault(), places: make(chan struct{}, parallel)}
+	s.buffers.New = func() any { return new(bytes.Buffer) }
 	transport := s.o.Transport
 	if transport == nil {
 		s.own = newTransport(s.o.Interval)
@@ -43,11 +51,12 @@ func New(o Options) *Scraper {
 	}
 	// The context of a scrape ends it.
 	s.client = &http.Client{Transport: transport}
-	return s
+	return s, nil
 }
 
 // Run scrapes each target at once and then every Interval, until ctx ends: then
-// scrapes that are under way are dropped. The error names sources that don't end.
+// scrapes that are under way are dropped. Without targets it ends at once. The
+// error names sources that don't end.
 func (s *Scraper) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(s.o.Targets))
@@ -105,16 +114,16 @@ func (s *Scraper) scrape(ctx context.Context, t *target) {
 	b := s.buffer()
 	defer s.release(b)
 	result, err := t.fetch(ctx, &s.o, s.client, b)
-	var w *worker
 	select {
 	case <-ctx.Done():
-		return // it says nothing about the target that its scrape was cut short
-	case w = <-s.workers:
+	case s.places <- struct{}{}:
+		defer func() { <-s.places }()
 	}
-	defer func() { s.workers <- w }()
 	if ctx.Err() != nil {
-		return
+		return // it says nothing about the target that its scrape was cut short
 	}
+	w := s.worker()
+	defer s.rest(w)
 	w.enc.Reset()
 	_, err = t.take(b.Bytes(), result, err, began, now, w)
 	payloads, finishErr := w.enc.Finish()
@@ -125,6 +134,23 @@ func (s *Scraper) scrape(ctx context.Context, t *target) {
 	for _, p := range payloads {
 		s.o.Deliver(p)
 	}
+}
+
+func (s *Scraper) worker() *worker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.idle); n > 0 {
+		w := s.idle[n-1]
+		s.idle = s.idle[:n-1]
+		return w
+	}
+	return &worker{enc: remotewrite.New()}
+}
+
+func (s *Scraper) rest(w *worker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idle = append(s.idle, w)
 }
 
 func (s *Scraper) buffer() *bytes.Buffer {

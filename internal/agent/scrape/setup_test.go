@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -37,7 +38,7 @@ type receiver struct {
 
 	mu      sync.Mutex
 	refused map[remotewrite.Reason]int
-	samples []int // of each payload
+	samples []int // of each payload; guarded, as refused is, by mu
 }
 
 func newReceiver(t testing.TB, now func() time.Time) *receiver {
@@ -66,6 +67,13 @@ func (r *receiver) deliver(p scrape.Payload) {
 	if w.Code != http.StatusNoContent {
 		r.t.Errorf("the receiver answers %d %s", w.Code, w.Body)
 	}
+}
+
+// delivered are the samples of each payload.
+func (r *receiver) delivered() []int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.samples)
 }
 
 // points are the samples of each series; a marker is "stale".

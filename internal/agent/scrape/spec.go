@@ -40,13 +40,17 @@ func ParseTargets(list []string, instance string) ([]Spec, error) {
 		}
 		for _, o := range out {
 			if o.Job == s.Job && o.Instance == s.Instance {
-				return nil, fmt.Errorf("targets %q and %q would both have job=%q, instance=%q: name them, as in name=URL",
-					o.String(), s.String(), s.Job, s.Instance)
+				return nil, errSame(o.String(), s.String(), s.Job, s.Instance)
 			}
 		}
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// errSame is that two targets would write the same series.
+func errSame(a, b, job, instance string) error {
+	return fmt.Errorf("targets %q and %q would both have job=%q, instance=%q: give them different names, as in name=URL", a, b, job, instance)
 }
 
 func parseTarget(entry, instance string) (Spec, error) {
@@ -121,7 +125,7 @@ func loopback(host string) bool {
 		return true
 	}
 	addr, err := netip.ParseAddr(host)
-	return err == nil && (addr.Unmap().IsLoopback() || addr.IsUnspecified())
+	return err == nil && (addr.IsLoopback() || addr.IsUnspecified())
 }
 
 // redact hides what may be user and password, and the query.

@@ -60,14 +60,25 @@ func TestParseTargetsErrors(t *testing.T) {
 		{[]string{"me:s3%cret@a"}, `target 1, "***@a": it is no valid URL`},
 		{
 			[]string{"pg=localhost:1", "http://x:1", "pg=me:s3cret@127.0.0.1:2"},
-			`targets "pg=http://localhost:1/metrics" and "pg=http://127.0.0.1:2/metrics" would both have job="pg", instance="web-1": name them, as in name=URL`,
+			`targets "pg=http://localhost:1/metrics" and "pg=http://127.0.0.1:2/metrics" would both have job="pg", instance="web-1": give them different names, as in name=URL`,
 		},
 		{
 			[]string{"x:1/a", "x:1/b"},
-			`targets "x:1=http://x:1/a" and "x:1=http://x:1/b" would both have job="x:1", instance="x:1": name them, as in name=URL`,
+			`targets "x:1=http://x:1/a" and "x:1=http://x:1/b" would both have job="x:1", instance="x:1": give them different names, as in name=URL`,
 		},
 	} {
 		_, err := scrape.ParseTargets(c.in, "web-1")
 		require.EqualError(t, err, c.want)
 	}
+}
+
+// TestSameTargets: a name from the configuration may be one that the agent uses.
+func TestSameTargets(t *testing.T) {
+	specs, err := scrape.ParseTargets([]string{"node=localhost:9100"}, "web-1")
+	require.NoError(t, err)
+	_, err = scrape.New(scrape.Options{Targets: []scrape.Target{
+		{Job: "node", Instance: "web-1", Source: scrape.Gatherer("node collectors", nil)}, specs[0].Target(),
+	}})
+	require.EqualError(t, err, `targets "node collectors" and "http://localhost:9100/metrics" would both have job="node", instance="web-1": `+
+		`give them different names, as in name=URL`)
 }

@@ -27,12 +27,15 @@ import (
 	prom "github.com/prometheus/prometheus/scrape"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
 	"github.com/gometheus/gometheus/internal/agent/scrape"
 	"github.com/gometheus/gometheus/internal/server/api/remotewrite"
 	"github.com/gometheus/gometheus/internal/server/api/remotewrite/writetest"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // stage is what a target answers for a while.
 type stage struct{ contentType, body string }
@@ -152,17 +155,17 @@ scrape_configs:
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan error, 1)
-	go func() {
-		ran <- scrape.New(scrape.Options{
-			Targets: []scrape.Target{{Job: "app", Instance: "web-1", Source: source}}, Interval: interval, Timeout: interval,
-			Limits: scrape.Limits{Labels: 9},
-			Deliver: func(p scrape.Payload) {
-				r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/api/v1/write", bytes.NewReader(p.Body))
-				r.Header = writetest.Headers("2.0")
-				receiver.ServeHTTP(httptest.NewRecorder(), r)
-			},
-		}).Run(ctx)
-	}()
+	scraper, err := scrape.New(scrape.Options{
+		Targets: []scrape.Target{{Job: "app", Instance: "web-1", Source: source}}, Interval: interval, Timeout: interval,
+		Limits: scrape.Limits{Labels: 9},
+		Deliver: func(p scrape.Payload) {
+			r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/api/v1/write", bytes.NewReader(p.Body))
+			r.Header = writetest.Headers("2.0")
+			receiver.ServeHTTP(httptest.NewRecorder(), r)
+		},
+	})
+	require.NoError(t, err)
+	go func() { ran <- scraper.Run(ctx) }()
 
 	for i := range all {
 		for k := range servers {
