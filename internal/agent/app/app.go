@@ -255,7 +255,10 @@ func newAgent(cfg config.Config, log *zap.Logger, o Options) (*agent, error) {
 	}
 	if len(src.targets) > 0 {
 		a.first, a.targets = make(chan struct{}), len(src.targets)
-		a.scraper = newScraper(&cfg, src.targets, labels, scrape.Options{Now: a.skew.now, Log: log, Deliver: a.scraped})
+		a.scraper, err = newScraper(&cfg, src.targets, labels, scrape.Options{Now: a.skew.now, Log: log, Deliver: a.scraped})
+		if err != nil {
+			return nil, err
+		}
 	}
 	if cfg.SpoolDir == "" {
 		a.outbox = newMemory(min(cfg.RateLimit, client.MaxAhead-1), c)

@@ -37,8 +37,12 @@ func Once(ctx context.Context, cfg config.Config, log *zap.Logger, out io.Writer
 	group := collector.NewGroup(collector.Options{Timeout: onceTime, Labels: labels, Log: log}, src.collectors...)
 	var x scrape.Exposition
 	expose(&x, group.Collect(ctx))
+	scraper, err := newScraper(&cfg, src.targets, labels, scrape.Options{Log: log})
+	if err != nil {
+		return err
+	}
 	// The error of the targets doesn't keep the rest from being shown.
-	failed := newScraper(&cfg, src.targets, labels, scrape.Options{Log: log}).Once(ctx, &x)
+	failed := scraper.Once(ctx, &x)
 	if _, err := x.WriteTo(out); err != nil {
 		return errors.Join(failed, fmt.Errorf("write the metrics: %w", err))
 	}

@@ -105,7 +105,7 @@ func instanceOf(cfg *config.Config) string {
 }
 
 // scraper makes the scraper of the targets.
-func newScraper(cfg *config.Config, targets []scrape.Target, labels metric.Labels, o scrape.Options) *scrape.Scraper {
+func newScraper(cfg *config.Config, targets []scrape.Target, labels metric.Labels, o scrape.Options) (*scrape.Scraper, error) {
 	o.Targets = targets
 	o.Interval = cfg.Collect.Interval
 	for _, l := range labels {
