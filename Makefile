@@ -16,7 +16,8 @@ TIMEOUT   ?= 10m
 BENCH      ?= .
 COUNT      ?= 6
 BENCHTIME  ?= 1s
-BENCH_PKG  ?= $(sort $(addprefix ./,$(dir $(shell grep -rl --include='*_test.go' '^func Benchmark' cmd internal pkg))))
+# Those of agenttest take minutes each: make bench-agent.
+BENCH_PKG  ?= $(filter-out ./internal/agenttest/,$(sort $(addprefix ./,$(dir $(shell grep -rl --include='*_test.go' '^func Benchmark' cmd internal pkg)))))
 BENCH_FILE ?= .bench/$(shell date -u +%Y%m%dT%H%M%SZ).txt
 
 # What --version says. The date is the commit's, so that a build can be repeated.
@@ -26,7 +27,7 @@ COMMIT    ?= $(shell git rev-parse --verify --quiet HEAD 2>/dev/null)$(if $(shel
 DATE      ?= $(shell TZ=UTC0 git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
 LDFLAGS   := -X $(BUILDINFO).version=$(VERSION) -X $(BUILDINFO).commit=$(COMMIT) -X $(BUILDINFO).date=$(DATE)
 
-.PHONY: help run bin cross test test-deps test-race crash security bench fuzz lint lint-deps vuln fmt clean \
+.PHONY: help run bin cross test test-deps test-race crash security bench bench-agent fuzz lint lint-deps vuln fmt clean \
 	release-dry release package-test container-test \
 	build up down logs logsf vet-server test-server test-race-server vet-agent test-agent test-race-agent \
 	pprof-cpu-server pprof-mem-server pprof-cpu-agent pprof-mem-agent
@@ -70,6 +71,9 @@ bench: ## run the benchmarks and compare what is side by side (impl=…)
 	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem -benchtime=$(BENCHTIME) -count=$(COUNT) -timeout=2h $(BENCH_PKG) | tee $(BENCH_FILE)
 	@echo
 	@$(TOOL) benchstat -col /impl $(BENCH_FILE)
+
+bench-agent: test-deps ## measure what the agent takes of the machine, beside node_exporter, and with its server away (minutes; GOMETHEUS_LONG=1: over an hour)
+	$(GO) test -run='^$$' -bench='$(BENCH)' -benchtime=1x -timeout=2h $(TESTFLAGS) ./internal/agenttest
 
 fuzz: ## run every fuzz target for FUZZTIME each (10s)
 	@scripts/fuzz

@@ -10,8 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -190,24 +188,10 @@ func differ(before, ours, after map[string]sample) (out []string) {
 	return out
 }
 
-// debian finds Debian's node_exporter in PATH, or where scripts/test-deps puts it.
-// In CI it must be there.
+// debian finds Debian's node_exporter. In CI it must be there.
 func debian(t *testing.T) string {
 	t.Helper()
-	const name = "prometheus-node-exporter"
-	if path, err := exec.LookPath(name); err == nil {
-		return path
-	}
-	cache, err := os.UserCacheDir()
-	require.NoError(t, err)
-	path := filepath.Join(cache, "gometheus-tests", "node_exporter", "usr", "bin", name)
-	if _, err := os.Stat(path); err != nil {
-		if os.Getenv("CI") != "" {
-			require.NoError(t, err)
-		}
-		t.Skip("no " + name + "; scripts/test-deps fetches it")
-	}
-	return path
+	return programtest.Debian(t, "node_exporter", "prometheus-node-exporter", os.Getenv("CI") != "")
 }
 
 // TestLikeNodeExporter gathers between two scrapes of a real node_exporter and

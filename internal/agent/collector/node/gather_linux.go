@@ -176,11 +176,11 @@ func (g *gatherer) take(ch chan<- prometheus.Metric, s *source, r result) {
 
 // collector notes that a collector failed.
 func (t *troubles) collector(name string, err error) {
+	fields := []zap.Field{zap.String("collector", name), zap.Error(err)}
 	if errors.Is(err, fs.ErrPermission) {
-		t.rights(name, err)
+		t.rights(name, fields...)
 		return
 	}
-	fields := []zap.Field{zap.String("collector", name), zap.Error(err)}
 	if p, ok := errors.AsType[*panicError](err); ok {
 		fields = append(fields, zap.ByteString("stack", p.stack))
 	}

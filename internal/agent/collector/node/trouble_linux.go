@@ -58,15 +58,14 @@ func (t *troubles) begin(key, text string, fields ...zap.Field) {
 }
 
 // rights notes that a collector gives less than it could, or nothing.
-func (t *troubles) rights(name string, err error) {
+func (t *troubles) rights(name string, fields ...zap.Field) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.unprivileged[name] {
 		return
 	}
 	t.unprivileged[name] = true
-	t.log.Warn("node collector needs more rights than this process has; what it may not read is left out",
-		zap.String("collector", name), zap.Error(err))
+	t.log.Warn("node collector needs more rights than this process has; what it may not read is left out", fields...)
 }
 
 // made says that the collectors are made.
@@ -124,7 +123,7 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	r.Attrs(look)
 	switch {
 	case errors.Is(cause, fs.ErrPermission):
-		h.troubles.rights(name, cause)
+		h.troubles.rights(name, fields...)
 	case r.Level >= slog.LevelWarn:
 		h.troubles.begin(key, "node collector: "+strings.TrimSpace(r.Message), fields...)
 	case h.next.Enabled(ctx, slog.LevelDebug):
