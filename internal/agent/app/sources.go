@@ -55,7 +55,7 @@ func newSources(cfg *config.Config, log *zap.Logger) (*sources, error) {
 	if c.Has(config.Node) || c.TextfileDir != "" {
 		g, err := node.New(node.Options{
 			Enable: c.NodeEnable, Disable: c.NodeDisable, TextfileOnly: !c.Has(config.Node),
-			Root: c.HostRoot, TextfileDir: c.TextfileDir, Log: log,
+			Root: c.HostRoot, TextfileDir: c.TextfileDir, Timeout: min(c.Interval, node.DefaultTimeout), Log: log,
 		})
 		if err != nil {
 			return nil, err

@@ -176,12 +176,12 @@ func TestLimits(t *testing.T) {
 		source scrape.Source
 		want   string
 	}{
-		{"body", scrape.Limits{Body: 1 << 20}, endpoint(t, "http://localhost/"), "the exposition has too many bytes; at most 1048576 may be (SCRAPE_BODY_SIZE_LIMIT)"},
-		{"body of a registry", scrape.Limits{Body: 1 << 10}, scrape.Gatherer("registry", registry), "the exposition has too many bytes; at most 1024 may be (SCRAPE_BODY_SIZE_LIMIT)"},
-		{"samples", scrape.Limits{Samples: 2}, newPage("a 1\nb 1\na 1\nc 1\nd 1\n"), "the exposition has 4 samples; at most 2 may be (SCRAPE_SAMPLE_LIMIT)"},
-		{"labels", scrape.Limits{Labels: 4}, newPage("a 1\na{a=\"1\",b=\"2\"} 1\n"), `a series of "a" has 5 labels; at most 4 may be (SCRAPE_LABEL_LIMIT)`},
-		{"label name", scrape.Limits{LabelName: 8}, newPage("a{ninechars=\"1\"} 1\n"), `the name of label "ninechars" of a series of "a" has 9 bytes; at most 8 may be (SCRAPE_LABEL_NAME_LENGTH_LIMIT)`},
-		{"label value", scrape.Limits{LabelValue: 3}, newPage("a{b=\"four\"} 1\n"), `the value of label "b" of a series of "a" has 4 bytes; at most 3 may be (SCRAPE_LABEL_VALUE_LENGTH_LIMIT)`},
+		{"body", scrape.Limits{Body: 1 << 20}, endpoint(t, "http://localhost/"), "the exposition has too many bytes; at most 1048576 may be (SCRAPE_LIMIT_BODY)"},
+		{"body of a registry", scrape.Limits{Body: 1 << 10}, scrape.Gatherer("registry", registry), "the exposition has too many bytes; at most 1024 may be (SCRAPE_LIMIT_BODY)"},
+		{"samples", scrape.Limits{Samples: 2}, newPage("a 1\nb 1\na 1\nc 1\nd 1\n"), "the exposition has 4 samples; at most 2 may be (SCRAPE_LIMIT_SAMPLES)"},
+		{"labels", scrape.Limits{Labels: 4}, newPage("a 1\na{a=\"1\",b=\"2\"} 1\n"), `a series of "a" has 5 labels; at most 4 may be`},
+		{"label name", scrape.Limits{LabelName: 8}, newPage("a{ninechars=\"1\"} 1\n"), `the name of label "ninechars" of a series of "a" has 9 bytes; at most 8 may be`},
+		{"label value", scrape.Limits{LabelValue: 3}, newPage("a{b=\"four\"} 1\n"), `the value of label "b" of a series of "a" has 4 bytes; at most 3 may be`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -236,7 +236,7 @@ func TestTroubleChanges(t *testing.T) {
 		}
 		require.NoError(t, stop())
 		require.Equal(t, []string{
-			"scrape fails: the exposition has 3 samples; at most 2 may be (SCRAPE_SAMPLE_LIMIT)",
+			"scrape fails: the exposition has 3 samples; at most 2 may be (SCRAPE_LIMIT_SAMPLES)",
 			"scrape fails: port 1 is closed",
 			"the target exposes series twice; the first counts: samples left out: 1, the first of them of {__name__=\"a\", job=\"j\"}",
 			"scrape fails no more",

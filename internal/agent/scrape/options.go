@@ -60,13 +60,10 @@ type Limits struct {
 	LabelName, LabelValue int
 }
 
-// The settings that limits come from, as users know them.
+// The settings that limits come from, as users know them. The others are not set.
 const (
-	SettingBody       = "SCRAPE_LIMIT_BODY"
-	SettingSamples    = "SCRAPE_LIMIT_SAMPLES"
-	SettingLabels     = "SCRAPE_LABEL_LIMIT"
-	SettingLabelName  = "SCRAPE_LABEL_NAME_LENGTH_LIMIT"
-	SettingLabelValue = "SCRAPE_LABEL_VALUE_LENGTH_LIMIT"
+	SettingBody    = "SCRAPE_LIMIT_BODY"
+	SettingSamples = "SCRAPE_LIMIT_SAMPLES"
 )
 
 const (
@@ -77,13 +74,17 @@ const (
 
 // LimitError is a limit that was exceeded.
 type LimitError struct {
-	Setting string // one of Setting…
+	Setting string // one of Setting…, or empty
 	Limit   int64
 	What    string // what exceeds it
 }
 
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("%s; at most %d may be (%s)", e.What, e.Limit, e.Setting)
+	text := fmt.Sprintf("%s; at most %d may be", e.What, e.Limit)
+	if e.Setting != "" {
+		text += " (" + e.Setting + ")"
+	}
+	return text
 }
 
 func (o Options) orDefault() Options {

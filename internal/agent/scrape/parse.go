@@ -273,8 +273,8 @@ func (l Limits) verify(ls labels.Labels) error {
 	name := ls.Get(model.MetricNameLabel)
 	if l.Labels > 0 && ls.Len() > l.Labels {
 		return &LimitError{
-			Setting: SettingLabels, Limit: int64(l.Labels),
-			What: fmt.Sprintf("a series of %.50q has %d labels", name, ls.Len()),
+			Limit: int64(l.Labels),
+			What:  fmt.Sprintf("a series of %.50q has %d labels", name, ls.Len()),
 		}
 	}
 	if l.LabelName <= 0 && l.LabelValue <= 0 {
@@ -283,14 +283,14 @@ func (l Limits) verify(ls labels.Labels) error {
 	return ls.Validate(func(x labels.Label) error {
 		if l.LabelName > 0 && len(x.Name) > l.LabelName {
 			return &LimitError{
-				Setting: SettingLabelName, Limit: int64(l.LabelName),
-				What: fmt.Sprintf("the name of label %.50q of a series of %.50q has %d bytes", x.Name, name, len(x.Name)),
+				Limit: int64(l.LabelName),
+				What:  fmt.Sprintf("the name of label %.50q of a series of %.50q has %d bytes", x.Name, name, len(x.Name)),
 			}
 		}
 		if l.LabelValue > 0 && len(x.Value) > l.LabelValue {
 			return &LimitError{
-				Setting: SettingLabelValue, Limit: int64(l.LabelValue),
-				What: fmt.Sprintf("the value of label %.50q of a series of %.50q has %d bytes", x.Name, name, len(x.Value)),
+				Limit: int64(l.LabelValue),
+				What:  fmt.Sprintf("the value of label %.50q of a series of %.50q has %d bytes", x.Name, name, len(x.Value)),
 			}
 		}
 		return nil

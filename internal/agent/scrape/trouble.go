@@ -1,6 +1,7 @@
 package scrape
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -45,7 +46,7 @@ func (t *trouble) note(log *zap.Logger, err error) {
 // differ, in ports for example.
 func kindOf(err error) string {
 	if l, ok := errors.AsType[*LimitError](err); ok {
-		return l.Setting
+		return cmp.Or(l.Setting, "labels")
 	}
 	if _, ok := errors.AsType[*panicError](err); ok {
 		return "panic"
