@@ -162,7 +162,7 @@ func explain(err error) string {
 	hint := ""
 	switch {
 	case errors.Is(err, client.ErrSignature):
-		hint = "its answers are not signed with this KEY, or not as SIGNATURE wants: both must be the same on agent and server"
+		hint = "its answers are not signed as they should be: KEY must be the same on both sides, and SIGNATURE must fit"
 	case errors.Is(err, client.ErrAnswer):
 		hint = "something answers there that is no gometheus server: look at ADDRESS"
 	case errors.As(err, &dns) && dns.IsNotFound:

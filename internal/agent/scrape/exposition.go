@@ -60,7 +60,10 @@ type Series struct {
 // Add adds a family. typ is "counter", "gauge", or anything else for a metric of
 // unknown type.
 func (x *Exposition) Add(name, help, typ string, series ...Series) {
-	f := &family{name: name, typ: model.MetricType(typ)}
+	f := &family{name: name, typ: model.MetricTypeUnknown}
+	if t := model.MetricType(typ); t == model.MetricTypeCounter || t == model.MetricTypeGauge {
+		f.typ = t
+	}
 	f.Help = help
 	for _, s := range series {
 		b := labels.NewScratchBuilder(len(s.Labels) + 1)

@@ -202,10 +202,10 @@ up 5
 		},
 		{name: "empty", contentType: openMetrics},
 		{name: "no name", contentType: text, body: "ok 1\n{a=\"b\"} 1\n", failed: "scrape fails: parse the exposition"},
-		{name: "torn OpenMetrics", contentType: openMetrics, body: "a 1\n", failed: "scrape fails: parse the exposition (application/openmetrics-text; version=1.0.0; charset=utf-8): data does not end with # EOF"},
+		{name: "torn OpenMetrics", contentType: openMetrics, body: "a 1\n", failed: "scrape fails: parse the exposition: application/openmetrics-text; version=1.0.0; charset=utf-8: data does not end with # EOF"},
 		{name: "torn protobuf", contentType: protobuf, body: "\x70abc", failed: "scrape fails: parse the exposition"},
-		{name: "HTML", contentType: "text/html", body: "<html>Hello</html>", failed: "scrape fails: parse the exposition (text/html): "},
-		{name: "binary", body: "\xff\xfe", failed: "scrape fails: parse the exposition (no Content-Type): "},
+		{name: "HTML", contentType: "text/html", body: "<html>Hello</html>", failed: "scrape fails: parse the exposition: text/html: "},
+		{name: "binary", body: "\xff\xfe", failed: "scrape fails: parse the exposition: no Content-Type: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -95,7 +95,7 @@ func (e *endpoint) Fetch(ctx context.Context, r Request, b *bytes.Buffer) (Resul
 		_ = resp.Body.Close() // nothing was written
 	}()
 	if resp.StatusCode != http.StatusOK {
-		return Result{}, fmt.Errorf("the target answers %d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+		return Result{}, statusError(resp.StatusCode)
 	}
 	body, err := e.unpacked(resp)
 	if err != nil {

@@ -226,6 +226,9 @@ func TestTroubleChanges(t *testing.T) {
 		for _, change := range []func(*page){
 			func(p *page) { p.err = errors.New("port 1 is closed") },
 			func(p *page) { p.err = errors.New("port 2 is closed") },
+			func(p *page) { p.err, p.body = nil, "a\n" },
+			func(p *page) { p.body = "b\n" },
+			func(p *page) { p.err = context.DeadlineExceeded },
 			func(p *page) { p.err, p.body = nil, "a 1\na 2\n" },
 			func(*page) {},
 			func(p *page) { p.body = "a 1\n" },
@@ -238,11 +241,13 @@ func TestTroubleChanges(t *testing.T) {
 		require.Equal(t, []string{
 			"scrape fails: the exposition has 3 samples; at most 2 may be (SCRAPE_LIMIT_SAMPLES)",
 			"scrape fails: port 1 is closed",
+			`scrape fails: parse the exposition: text/plain; version=0.0.4: expected value after metric, got "\n" ("INVALID") while parsing: "a\n"`,
+			"scrape fails: context deadline exceeded",
 			"the target exposes series twice; the first counts: samples left out: 1, the first of them of {__name__=\"a\", job=\"j\"}",
 			"scrape fails no more",
 			"the target exposes series twice; the first counts no more",
 		}, messages(logs))
-		require.Equal(t, 45*time.Second, logs.All()[3].ContextMap()["after"])
+		require.Equal(t, 90*time.Second, logs.All()[5].ContextMap()["after"])
 	})
 }
 

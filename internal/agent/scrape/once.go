@@ -25,6 +25,8 @@ func (s *Scraper) Once(ctx context.Context, x *Exposition) error {
 			b := s.buffer()
 			defer s.release(b)
 			result, err := t.fetch(ctx, &s.o, s.client, b)
+			s.places <- struct{}{}
+			defer func() { <-s.places }()
 			failed, err := t.take(b.Bytes(), result, err, began, now, &got[i])
 			errs[i] = errors.Join(failed, err, result.Partial, s.drain(ctx, t))
 			if errs[i] != nil {

@@ -78,7 +78,7 @@ func (r *reader) read(body []byte, contentType string, now int64, out sink) (cou
 		FallbackContentType:                     "text/plain",
 	})
 	if r.parser == nil {
-		return n, fmt.Errorf("parse the exposition: %w", err)
+		return n, &parseError{err}
 	}
 	defer func() {
 		// They hold the body.
@@ -90,7 +90,7 @@ func (r *reader) read(body []byte, contentType string, now int64, out sink) (cou
 			break
 		}
 		if err != nil {
-			return n, fmt.Errorf("parse the exposition (%s): %w", orNone(contentType), err)
+			return n, &parseError{fmt.Errorf("%s: %w", orNone(contentType), err)}
 		}
 		switch entry {
 		case textparse.EntryType:
@@ -129,7 +129,7 @@ func (r *reader) one(isHistogram bool, now int64, out sink, n *counts) error {
 	if isHistogram {
 		raw, ts, s.h, s.fh = r.parser.Histogram()
 		if s.h == nil && s.fh == nil {
-			return fmt.Errorf("parse the exposition: %.100q has no histogram", raw)
+			return &parseError{fmt.Errorf("%.100q has no histogram", raw)}
 		}
 	} else {
 		raw, ts, s.v = r.parser.Series()
@@ -251,9 +251,9 @@ func (r *reader) labels() (labels.Labels, error) {
 	out := b.Labels()
 	switch {
 	case !out.Has(model.MetricNameLabel):
-		return out, fmt.Errorf("parse the exposition: a series has no name: %.200s", out.String())
+		return out, &parseError{fmt.Errorf("a series has no name: %.200s", out.String())}
 	case !out.IsValid(model.UTF8Validation):
-		return out, fmt.Errorf("parse the exposition: a series has an invalid name or label: %.200s", out.String())
+		return out, &parseError{fmt.Errorf("a series has an invalid name or label: %.200s", out.String())}
 	}
 	if err := r.limits.verify(out); err != nil {
 		return out, err

@@ -2,8 +2,10 @@ package scrape
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -51,7 +53,29 @@ func kindOf(err error) string {
 	if _, ok := errors.AsType[*panicError](err); ok {
 		return "panic"
 	}
+	if s, ok := errors.AsType[statusError](err); ok {
+		return s.Error()
+	}
+	if _, ok := errors.AsType[*parseError](err); ok {
+		return "parse"
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errSlow) || errors.Is(err, errBusy) {
+		return "timeout"
+	}
 	return "error"
+}
+
+// parseError is an exposition that can't be read.
+type parseError struct{ err error }
+
+func (e *parseError) Error() string { return "parse the exposition: " + e.err.Error() }
+func (e *parseError) Unwrap() error { return e.err }
+
+// statusError is another status than 200.
+type statusError int
+
+func (e statusError) Error() string {
+	return fmt.Sprintf("the target answers %d %s", int(e), http.StatusText(int(e)))
 }
 
 // some is an error that n samples were left out, the first of them of the series
