@@ -2,6 +2,7 @@ package gometheus_test
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -182,6 +183,18 @@ func TestCollectorsTable(t *testing.T) {
 			}
 			got[strings.Trim(row[0], "`")] = names
 		}
+		scraped := map[string]string{}
+		for name, names := range got {
+			for _, text := range names {
+				if job, ok := strings.CutPrefix(text, "job="); ok {
+					scraped[name] = strings.Trim(job, `"`)
+					delete(got, name)
+				}
+			}
+		}
+		require.Equal(t, map[string]string{"node": "node", "container": "cadvisor", "process": "process"}, scraped, file)
+		require.Subset(t, goStrings(t, "internal/agent/app/sources.go", `gather\("(\w+)"`), slices.Collect(maps.Values(scraped)))
+		delete(got, []string{"always", "всегда"}[i])
 		require.Equal(t, want, got, file)
 	}
 }
