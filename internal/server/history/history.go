@@ -134,6 +134,8 @@ func Open(o Options) (*History, error) {
 	opts.MaxExemplars = maxExemplars
 	opts.EnableMemorySnapshotOnShutdown = true
 	opts.EnableSTAsZeroSample = true
+	compact := new(compactor)
+	opts.NewCompactorFunc = compact.new
 	log := slog.New(zapslog.NewHandler(o.Log.Core(), zapslog.WithName("tsdb")))
 	db, err := tsdb.Open(o.Path, log, o.Registerer, opts, nil)
 	switch {
@@ -142,6 +144,7 @@ func Open(o Options) (*History, error) {
 	case err != nil:
 		return nil, fmt.Errorf("open HISTORY_PATH %s: %w", o.Path, err)
 	}
+	compact.head.Store(db.Head())
 	h := &History{
 		o: o, db: db, start: o.Now(),
 		// What Prometheus has behind feature flags: those who know it ask for it, and
