@@ -111,8 +111,7 @@ func (l Layout) URL() string {
 
 var pages = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{
-		"count": groupDigits,
-		"bytes": formatBytes,
-		"span":  formatSpan,
+		"count":   groupDigits,
+		"percent": func(share float64) string { return FormatPercent(100 * share) },
 	}).ParseFS(files, "*.html"))
 })
