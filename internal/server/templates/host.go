@@ -50,7 +50,6 @@ type Chart struct {
 
 // Table is what is true now.
 type Table struct {
-	Title   string
 	Columns []TableColumn
 	Rows    [][]Cell
 	More    int // rows that were left out
@@ -80,6 +79,14 @@ func (h Host) Badge() string {
 	default:
 		return "bad"
 	}
+}
+
+// LastHour leads to the hour before a machine was gone.
+func (h Host) LastHour() string {
+	if h.State != "gone" || h.Retention == 0 || h.Seen.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("?from=%d&to=%d", h.Seen.Add(-time.Hour).Unix(), h.Seen.Add(time.Minute).Unix())
 }
 
 // RenderHost writes the page of a machine.

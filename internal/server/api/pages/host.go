@@ -155,8 +155,9 @@ func (h *host) facts(page *templates.Host) {
 	if h.has("node_network_receive_bytes_total") {
 		in := h.one(`sum(rate(node_network_receive_bytes_total{SEL,` + physicalNet + `}[$window]))`)
 		out := h.one(`sum(rate(node_network_transmit_bytes_total{SEL,` + physicalNet + `}[$window]))`)
-		if !math.IsNaN(in) {
-			tile("Network in", templates.FormatBytes(in)+"/s", "out "+templates.FormatBytes(out)+"/s", -1)
+		if !math.IsNaN(in) && !math.IsNaN(out) {
+			tile("Network in", templates.FormatBytes(in)+"/s", "", -1)
+			tile("Network out", templates.FormatBytes(out)+"/s", "", -1)
 		}
 	}
 	if h.has("node_disk_read_bytes_total") {

@@ -15,7 +15,7 @@ import (
 const (
 	physicalNet  = `device!~"lo|(veth|br-|docker|virbr|cali|flannel|cni|cilium|lxc|tap|tun|vnet|ifb|dummy).*"`
 	physicalDisk = `device!~"(loop|ram|zram|dm-|md|sr|fd|nbd).*"`
-	realFS       = `fstype!~"(tmp|dev|proc|sys|dev?tmp|ram|squash|auto|over|ns|rootf|fuse\\.lxc|trace|cgroup2?|iso9660|efivar|security|config|debug|pst|bpf|hugetlb)(fs|ore|lay)?",mountpoint!~"/(run|var/lib/(docker|containers|kubelet))/.+"`
+	realFS       = `fstype!~"tmpfs|devtmpfs|ramfs|squashfs|overlay|rootfs|proc|sysfs|autofs|nsfs|fuse.lxcfs|tracefs|cgroup2?|iso9660|efivarfs",mountpoint!~"/(run|var/lib/(docker|containers|kubelet))/.+"`
 	fullness     = `100 * (1 - max by (mountpoint) (node_filesystem_avail_bytes{SEL,` + realFS + `}) / max by (mountpoint) (node_filesystem_size_bytes{SEL,` + realFS + `} > 0))`
 
 	listed = 15 // rows of a table of processes or containers
@@ -25,7 +25,7 @@ const (
 // sections are the parts of the page that the machine has data for.
 func (h *host) sections(page *templates.Host) {
 	for _, section := range []func() templates.Section{
-		h.cpu, h.memory, h.filesystems, h.disks, h.network, h.processes, h.containers, h.services, h.own,
+		h.cpu, h.filesystems, h.disks, h.network, h.processes, h.containers, h.services, h.own,
 	} {
 		s := section()
 		if len(s.Charts) == 0 && len(s.Tables) == 0 {
@@ -39,7 +39,7 @@ func (h *host) sections(page *templates.Host) {
 }
 
 func (h *host) cpu() templates.Section {
-	s := templates.Section{ID: "cpu", Title: "CPU"}
+	s := templates.Section{ID: "cpu", Title: "CPU and memory"}
 	if h.has("node_cpu_seconds_total") {
 		s.Charts = append(s.Charts, templates.Chart{
 			ID: "cpu", Title: "CPU by mode", Unit: "percent", Stack: true, Max: "100",
@@ -52,6 +52,12 @@ func (h *host) cpu() templates.Section {
 			Query: `{__name__=~"node_load1|node_load5|node_load15",SEL} or count(count by (cpu) (node_cpu_seconds_total{SEL}))`,
 		})
 	}
+	if h.has("node_memory_MemTotal_bytes") {
+		s.Charts = append(s.Charts, templates.Chart{
+			ID: "memory", Title: "Memory", Unit: "bytes", Stack: true,
+			Query: `{__name__=~"node_memory_(MemTotal|MemFree|Buffers|Cached|SReclaimable)_bytes",SEL}`,
+		})
+	}
 	if h.has("node_pressure_cpu_waiting_seconds_total", "node_pressure_memory_waiting_seconds_total", "node_pressure_io_waiting_seconds_total") {
 		what := func(name, shown string) string {
 			return `label_replace(rate(node_pressure_` + name + `_waiting_seconds_total{SEL}[$window]), "what", "` + shown + `", "", "")`
@@ -59,17 +65,6 @@ func (h *host) cpu() templates.Section {
 		s.Charts = append(s.Charts, templates.Chart{
 			ID: "pressure", Title: "Pressure: time that something waits", Unit: "percent",
 			Query: `100 * (` + what("cpu", "CPU") + ` or ` + what("memory", "memory") + ` or ` + what("io", "disks") + `)`,
-		})
-	}
-	return s
-}
-
-func (h *host) memory() templates.Section {
-	s := templates.Section{ID: "memory", Title: "Memory"}
-	if h.has("node_memory_MemTotal_bytes") {
-		s.Charts = append(s.Charts, templates.Chart{
-			ID: "memory", Title: "Memory", Unit: "bytes", Stack: true,
-			Query: `{__name__=~"node_memory_(MemTotal|MemFree|Buffers|Cached|SReclaimable)_bytes",SEL}`,
 		})
 	}
 	if h.has("node_memory_SwapTotal_bytes") && h.one(`node_memory_SwapTotal_bytes{SEL}`) > 0 {
@@ -87,7 +82,9 @@ func (h *host) filesystems() templates.Section {
 	}
 	sizes := h.ask(`node_filesystem_size_bytes{SEL,` + realFS + `} > 0`)
 	free := by(h.ask(`node_filesystem_avail_bytes{SEL,`+realFS+`}`), "mountpoint")
-	slices.SortFunc(sizes, func(a, b promql.Sample) int { return strings.Compare(a.Metric.Get("mountpoint"), b.Metric.Get("mountpoint")) })
+	slices.SortFunc(sizes, func(a, b promql.Sample) int {
+		return strings.Compare(a.Metric.Get("mountpoint"), b.Metric.Get("mountpoint"))
+	})
 	t := templates.Table{Columns: []templates.TableColumn{
 		{Title: "Mounted on"}, {Title: "Device"}, {Title: "Type"}, {Title: "Size", Number: true}, {Title: "Free", Number: true}, {Title: "Used", Number: true}, {Title: ""},
 	}}

@@ -91,6 +91,11 @@ export class Board {
 		chart.destroy();
 	}
 
+	// point puts the cursor of all charts at a time, or takes it away.
+	point(time) {
+		for (const c of this.#charts) c.point(time);
+	}
+
 	reload() {
 		for (const c of this.#charts) {
 			c.stale = true;
@@ -300,7 +305,7 @@ class Chart {
 			},
 			axes: [
 				{ ...axis, size: 26, space: 64, values: (_, splits, __, ___, incr) => timeTicks(splits, incr) },
-				{ ...axis, size: 62, space: 30, values: (_, splits) => splits.map((v) => format(v, unit)) },
+				{ ...axis, size: 62, space: 30, values: (_, splits) => splits.map((v) => format(v, unit)), ...(unit.startsWith("bytes") && { incrs: binary }) },
 			],
 			series: [{}, ...list.map((s, i) => {
 				const c = colour(`--c${colourOf(s, i)}`);
@@ -377,6 +382,8 @@ class Chart {
 			return `${s.name} last ${format(lastOf(s.values), unit)}, lowest ${format(low, unit)}, highest ${format(high, unit)}`;
 		});
 		const rest = this.#list.length - parts.length;
+		const gaps = gapsOf(this.#list, this.#data.x);
+		if (gaps.length > 0) parts.push(`${gaps.length === 1 ? "gap" : "gaps"}: ${gaps.slice(0, 3).map(([a, b]) => `${at(a, false)} to ${at(b, false)}`).join(", ")}`);
 		const { from, to } = this.view;
 		this.area.setAttribute("aria-label",
 			`${this.title}, ${fullAt(from)} to ${fullAt(to)}. ${parts.join("; ")}${rest > 0 ? `; and ${rest} more` : ""}. Arrow keys read values, plus and minus zoom.`);
@@ -390,7 +397,7 @@ class Chart {
 		const here = u.cursor.idx ?? x.length - 1;
 		const go = (i) => {
 			i = Math.max(0, Math.min(x.length - 1, i));
-			u.setCursor({ left: u.valToPos(x[i], "x"), top: 0 });
+			this.board.point(x[i]);
 			this.spoken.textContent = `${at(x[i])}: ${this.#list.slice(0, 10).map((s) => `${s.name} ${format(s.values[i], this.spec.unit)}`).join(", ")}`;
 		};
 		const jump = e.shiftKey ? 10 : 1;
@@ -401,10 +408,15 @@ class Chart {
 		case "End": go(x.length - 1); break;
 		case "+": case "=": range.zoom(0.5, u.cursor.idx === null ? undefined : x[here]); break;
 		case "-": range.zoom(2); break;
-		case "Escape": u.setCursor({ left: -10, top: -10 }); break;
+		case "Escape": this.board.point(null); break;
 		default: return;
 		}
 		e.preventDefault();
+	}
+
+	point(time) {
+		const left = time === null ? -10 : this.#plot?.valToPos(time, "x");
+		this.#plot?.setCursor({ left, top: left < 0 ? -10 : 0 }, true, false);
 	}
 
 	#fit() {
@@ -414,11 +426,26 @@ class Chart {
 	}
 }
 
+// binary are round steps of bytes: 1, 2, 4 … 1024 …
+const binary = Array.from({ length: 63 }, (_, i) => 2 ** i);
+
 const colourOf = (s, i) => s.colour ?? (i % colours) + 1;
 
 function lastOf(values) {
 	for (let i = values.length - 1; i >= 0; i--) if (values[i] !== null) return values[i];
 	return null;
+}
+
+// gapsOf are the times without any sample between such with one.
+function gapsOf(list, x) {
+	const out = [];
+	let last = -1; // the last point with a sample
+	for (let i = 0; i < x.length; i++) {
+		if (!list.some((s) => s.values[i] !== null && s.values[i] !== undefined)) continue;
+		if (last >= 0 && i > last + 1) out.push([x[last], x[i]]);
+		last = i;
+	}
+	return out;
 }
 
 // A sample alone between gaps is no line: it is drawn as a point.
