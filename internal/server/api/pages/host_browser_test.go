@@ -3,6 +3,7 @@ package pages_test
 import (
 	"fmt"
 	"math"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gometheus/gometheus/internal/browsertest"
+	"github.com/gometheus/gometheus/internal/programtest"
 )
 
 // evil is a name full of what could be taken for something else: a path, HTML, PromQL
@@ -233,6 +235,9 @@ func (h *hosts) live(t *testing.T, tb *browsertest.Tab) {
 	require.Empty(t, tb.Asked(), "nobody looks")
 	tb.Run(chromedp.Evaluate[chromedp.Void](`delete document.hidden`))
 	was := browsertest.Eval[string](tb, label)
+	seen := browsertest.Eval[string](tb, `document.querySelector(".machine time").dateTime`)
+	tb.Run(chromedp.Evaluate[chromedp.Void](toggle), chromedp.Evaluate[chromedp.Void](toggle))
+	tb.Until(fmt.Sprintf(`document.querySelector(".machine time").dateTime !== %q`, seen))
 	tb.Until(`document.querySelector("#range .live").classList.contains("on")`)
 	// The next points of the grid come within a step; then the charts move on.
 	tb.Until(fmt.Sprintf(`%s !== %q`, label, was))
@@ -376,4 +381,86 @@ func (h *hosts) failing(t *testing.T, tb *browsertest.Tab) {
 	tb.Screenshot("host-error")
 	tb.Run(chromedp.Evaluate[chromedp.Void](`window.fetch = realFetch; [...document.querySelectorAll("#range .choices button")][1].click()`))
 	tb.Until(`!document.querySelector(".note.wrong")`)
+}
+
+// TestHostWithoutHistoryInTheBrowser: there are values, and nothing that asks for more.
+func TestHostWithoutHistoryInTheBrowser(t *testing.T) {
+	server := programs.Server(t, t.TempDir(), "HISTORY=false").URL()
+	push(t, server, `[{"id":"TotalMemory","type":"gauge","value":1073741824,"labels":{"instance":"small"}}]`)
+	tb := browsertest.Open(t, browsertest.Browser(t))
+	tb.Go(server + "/host/small")
+	tb.Until(`document.querySelector("#pushed th a")?.textContent === "TotalMemory"`)
+	require.Contains(t, browsertest.Eval[string](tb, `document.querySelector("main").innerText`), "HISTORY=false")
+	for _, address := range tb.Asked() {
+		require.NotContains(t, address, "/api/")
+		require.NotContains(t, address, "uPlot")
+	}
+	tb.Accessible()
+	tb.Phone()
+	tb.FitsWidth()
+	tb.Screenshot("host-no-history")
+}
+
+// TestHostOfAnAgent: of an agent that tells of itself alone there are its gauges.
+func TestHostOfAnAgent(t *testing.T) {
+	dir := t.TempDir()
+	server := programs.Server(t, dir).URL()
+	programtest.Start(t, dir, programs.Build(t, "agent"), nil, "ADDRESS="+strings.TrimPrefix(server, "http://"), "INSTANCE=tiny/1", "POLL_INTERVAL=1", "REPORT_INTERVAL=1")
+	tb := browsertest.Open(t, browsertest.Browser(t))
+	require.Eventually(t, func() bool {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server+"/value/gauge/TotalMemory?instance=tiny/1", nil)
+		require.NoError(t, err)
+		resp, err := programtest.Client(t).Do(r)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		return resp.StatusCode == http.StatusOK
+	}, 30*time.Second, 100*time.Millisecond)
+	tb.Go(server + "/host/tiny%2F1?range=15m")
+	tb.Until(`document.querySelectorAll("[data-chart^=own] canvas").length === 2`)
+	require.Equal(t, "reporting", browsertest.Eval[string](tb, `document.querySelector(".machine .badge").textContent`))
+	require.Contains(t, browsertest.Eval[string](tb, `document.querySelector("#pushed").innerText`), "PollCount")
+	tb.Accessible()
+	tb.Screenshot("host-agent")
+}
+
+func push(t *testing.T, server, body string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server+"/updates", strings.NewReader(body))
+	require.NoError(t, err)
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := programtest.Client(t).Do(r)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+}
+
+// BenchmarkChart draws ten series over six hours in the browser. ms/draw is what the
+// page itself measures.
+func BenchmarkChart(b *testing.B) {
+	h := newHosts(b)
+	tb := browsertest.Open(b, browsertest.Browser(b))
+	tb.Go(h.page("web-1") + "?range=6h")
+	tb.Until(drawn)
+	browsertest.Eval[bool](tb, `(async () => {
+		const at = document.querySelector("script[src*='host.js']").src.replace("host.js", "");
+		const [{ Board }, { Range }] = await Promise.all([import(at + "chart.js"), import(at + "range.js")]);
+		const figure = document.createElement("figure");
+		figure.className = "card chart bench";
+		document.querySelector("main").replaceChildren(figure);
+		new Board(new Range(), { sync: "bench" }).add(figure, {
+			title: "Bench", query: () => 'node_cpu_seconds_total{instance="web-1",cpu="0"} or node_load1{instance="web-1"} or node_load5{instance="web-1"}',
+		});
+		return true;
+	})()`)
+	tb.Until(`document.querySelector(".bench canvas")`)
+	const last = `performance.getEntriesByName("chart-draw").filter((e) => e.detail.title === "Bench")`
+	total, n := 0.0, 0
+	for b.Loop() {
+		browsertest.Eval[bool](tb, `performance.clearMeasures() || document.dispatchEvent(new Event("themechange"))`)
+		tb.Until(last + `.length === 1`)
+		require.InDelta(b, 10, browsertest.Eval[int](tb, last+`[0].detail.series`), 0)
+		total += browsertest.Eval[float64](tb, last+`[0].duration`)
+		n++
+	}
+	b.ReportMetric(total/float64(n), "ms/draw")
 }

@@ -85,7 +85,7 @@ const telling = "node_load1|node_time_seconds|node_boot_time_seconds|gometheus_a
 // names of its series then. known is false if the history has nothing of it.
 func (h *host) look(now time.Time) (seen time.Time, known bool, err error) {
 	h.at, h.interval = now, 15*time.Second
-	seen, samples, err := h.lastSample(now.Add(-lookback), now)
+	seen, apart, err := h.lastSample(now.Add(-lookback), now)
 	if err != nil {
 		return seen, false, err
 	}
@@ -94,8 +94,8 @@ func (h *host) look(now time.Time) (seen time.Time, known bool, err error) {
 			return seen, false, err
 		}
 		h.at = seen
-	} else if samples > 1 {
-		h.interval = max(time.Second, time.Duration(math.Round(lookback.Seconds()/float64(samples)))*time.Second)
+	} else if apart > 0 {
+		h.interval = max(time.Second, apart.Round(time.Second))
 	}
 	h.names = map[string]int{}
 	for _, s := range h.ask(`count by (__name__) ({SEL})`) {
@@ -105,8 +105,9 @@ func (h *host) look(now time.Time) (seen time.Time, known bool, err error) {
 }
 
 // lastSample looks for the machine's newest sample, the zero time if there is none,
-// and how many samples a series has. It looks at few series, those that tell best.
-func (h *host) lastSample(from, to time.Time) (seen time.Time, samples int, err error) {
+// and how far apart samples are on the average, 0 if that can't be told. It looks at
+// few series, those that tell best.
+func (h *host) lastSample(from, to time.Time) (seen time.Time, apart time.Duration, err error) {
 	const few = 20
 	q, err := h.p.o.Storage.Querier(from.UnixMilli(), to.UnixMilli())
 	if err != nil {
@@ -120,14 +121,22 @@ func (h *host) lastSample(from, to time.Time) (seen time.Time, samples int, err 
 		var it chunkenc.Iterator
 		for n := 0; n < few && set.Next(); n++ {
 			it = set.At().Iterator(it)
-			here := 0
-			for it.Next() != chunkenc.ValNone {
-				here++
-				if t := time.UnixMilli(it.AtT()); t.After(seen) {
-					seen = t
+			var samples, first, last int64
+			for ; it.Next() != chunkenc.ValNone; samples++ {
+				last = it.AtT()
+				if samples == 0 {
+					first = last
 				}
 			}
-			samples = max(samples, here)
+			if samples > 0 && time.UnixMilli(last).After(seen) {
+				seen = time.UnixMilli(last)
+			}
+			if samples > 1 {
+				d := time.Duration((last-first)/(samples-1)) * time.Millisecond
+				if apart == 0 || d < apart {
+					apart = d
+				}
+			}
 			if err := it.Err(); err != nil {
 				return seen, 0, fmt.Errorf("read the last sample: %w", err)
 			}
@@ -139,7 +148,7 @@ func (h *host) lastSample(from, to time.Time) (seen time.Time, samples int, err 
 			break
 		}
 	}
-	return seen, samples, nil
+	return seen, apart, nil
 }
 
 // by puts the values of a vector by a label.
