@@ -38,6 +38,7 @@ type Section struct {
 	ID, Title, Note string
 	Charts          []Chart
 	Tables          []Table
+	Names           []Link
 }
 
 // Chart is a query over time. In Query the script puts the window of rates in place
@@ -118,7 +119,7 @@ type Missing struct {
 }
 
 // Link is a text that leads somewhere.
-type Link struct{ Text, URL string }
+type Link struct{ Text, URL, Note string }
 
 // RenderMissing writes it.
 func RenderMissing(w io.Writer, m Missing) error {

@@ -189,7 +189,6 @@ func others(l templates.Layout, pushed []metric.Metric, h *host) []templates.Sec
 	if len(t.Rows) > 0 {
 		out = append(out, templates.Section{ID: "pushed", Title: "Pushed values", Tables: []templates.Table{t}})
 	}
-	t = templates.Table{Columns: []templates.TableColumn{{Title: "Name"}, {Title: "Series", Number: true}}}
 	names := make([]string, 0, len(h.names))
 	for name := range h.names {
 		if !listed[name] {
@@ -197,13 +196,16 @@ func others(l templates.Layout, pushed []metric.Metric, h *host) []templates.Sec
 		}
 	}
 	slices.Sort(names)
+	var links []templates.Link
 	for _, name := range names {
-		t.Rows = append(t.Rows, []templates.Cell{
-			{Text: name, Link: l.MetricURL(name)}, {Text: templates.FormatNumber(float64(h.names[name])), Number: true},
-		})
+		link := templates.Link{Text: name, URL: l.MetricURL(name)}
+		if n := h.names[name]; n > 1 {
+			link.Note = templates.FormatNumber(float64(n)) + " series"
+		}
+		links = append(links, link)
 	}
-	if len(t.Rows) > 0 {
-		out = append(out, templates.Section{ID: "names", Title: "All metrics of this machine", Tables: []templates.Table{t}})
+	if len(links) > 0 {
+		out = append(out, templates.Section{ID: "names", Title: "All metrics of this machine", Names: links})
 	}
 	return out
 }

@@ -98,6 +98,9 @@ func (h *hosts) charts(t *testing.T, tb *browsertest.Tab) {
 	t.Logf("draws: %v", browsertest.Eval[[]string](tb,
 		`performance.getEntriesByName("chart-draw").map((e) => e.detail.series + "×" + e.detail.points + " " + e.duration.toFixed(1) + " ms")`))
 	tb.Screenshot("host-all")
+	tb.Size(1440, 900)
+	tb.Run(chromedp.Evaluate[chromedp.Void](`document.querySelector("#network").scrollIntoView()`))
+	tb.Screenshot("host-lower")
 }
 
 // gap: when the machine was away nothing is drawn.
@@ -405,7 +408,7 @@ func TestHostWithoutHistoryInTheBrowser(t *testing.T) {
 func TestHostOfAnAgent(t *testing.T) {
 	dir := t.TempDir()
 	server := programs.Server(t, dir).URL()
-	programtest.Start(t, dir, programs.Build(t, "agent"), nil, "ADDRESS="+strings.TrimPrefix(server, "http://"), "INSTANCE=tiny/1", "POLL_INTERVAL=1", "REPORT_INTERVAL=1")
+	programtest.Start(t, dir, programs.Build(t, "agent"), nil, "ADDRESS="+strings.TrimPrefix(server, "http://"), "LABELS=instance=tiny/1", "POLL_INTERVAL=1", "REPORT_INTERVAL=1")
 	tb := browsertest.Open(t, browsertest.Browser(t))
 	require.Eventually(t, func() bool {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server+"/value/gauge/TotalMemory?instance=tiny/1", nil)
