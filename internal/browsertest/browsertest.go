@@ -131,15 +131,15 @@ func Call[P, R any](cmd cdp.Command[P, R], params P) chromedp.Action[chromedp.Vo
 func (tb *Tab) listen(ev any) {
 	switch ev := ev.(type) {
 	case *runtime.EventExceptionThrown:
-		tb.note("exception: %s %s", ev.ExceptionDetails.Text, ev.ExceptionDetails.Exception.Description)
+		tb.notef("exception: %s %s", ev.ExceptionDetails.Text, ev.ExceptionDetails.Exception.Description)
 	case *runtime.EventConsoleAPICalled:
 		for _, a := range ev.Args {
-			tb.note("console.%s: %s", ev.Type, a.Value)
+			tb.notef("console.%s: %s", ev.Type, a.Value)
 		}
 	case *log.EventEntryAdded:
-		tb.note("%s: %s %s", ev.Entry.Source, ev.Entry.Text, ev.Entry.URL)
+		tb.notef("%s: %s %s", ev.Entry.Source, ev.Entry.Text, ev.Entry.URL)
 	case *page.EventJavascriptDialogOpening:
-		tb.note("dialog: %s", ev.Message)
+		tb.notef("dialog: %s", ev.Message)
 	case *network.EventRequestWillBeSent:
 		tb.request(ev.Request.URL)
 	}
@@ -155,11 +155,11 @@ func (tb *Tab) request(address string) {
 	foreign := tb.host != "" && u.Host != tb.host
 	tb.mu.Unlock()
 	if foreign {
-		tb.note("request to another host: %s", address)
+		tb.notef("request to another host: %s", address)
 	}
 }
 
-func (tb *Tab) note(format string, args ...any) {
+func (tb *Tab) notef(format string, args ...any) {
 	s := fmt.Sprintf(format, args...)
 	tb.mu.Lock()
 	defer tb.mu.Unlock()

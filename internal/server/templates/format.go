@@ -31,6 +31,9 @@ func FormatNumber(n float64) string {
 func FormatPercent(n float64) string { return significant(n) + "\u00a0%" }
 
 func scaled(n, base float64, prefixes, unit, plain string) string {
+	if math.IsInf(n, 0) || math.IsNaN(n) {
+		return strconv.FormatFloat(n, 'g', -1, 64)
+	}
 	i := 0
 	for i < len(prefixes)-1 && math.Abs(n) >= base-0.5 {
 		n /= base

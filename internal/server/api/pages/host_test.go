@@ -68,7 +68,7 @@ func get(o pages.Options, target string) (*httptest.ResponseRecorder, error) {
 		o.State = state{}
 	}
 	w := httptest.NewRecorder()
-	return w, pages.New(o).Host(w, httptest.NewRequest(http.MethodGet, target, nil)) //nolint:noctx // of a test
+	return w, pages.New(o).Host(w, httptest.NewRequestWithContext(context.Background(), http.MethodGet, target, nil))
 }
 
 func gauge(name, instance string, v float64, age time.Duration) metric.Metric {

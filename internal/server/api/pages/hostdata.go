@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	promstorage "github.com/prometheus/prometheus/storage"
@@ -99,7 +100,7 @@ func (h *host) look(now time.Time) (seen time.Time, known bool, err error) {
 	}
 	h.names = map[string]int{}
 	for _, s := range h.ask(`count by (__name__) ({SEL})`) {
-		h.names[s.Metric.Get(labels.MetricName)] = int(s.F)
+		h.names[s.Metric.Get(model.MetricNameLabel)] = int(s.F)
 	}
 	return seen, true, h.err
 }
@@ -115,7 +116,7 @@ func (h *host) lastSample(from, to time.Time) (seen time.Time, apart time.Durati
 	}
 	defer q.Close() //nolint:errcheck // it has been read
 	instance := labels.MustNewMatcher(labels.MatchEqual, "instance", h.instance)
-	tells := labels.MustNewMatcher(labels.MatchRegexp, labels.MetricName, telling)
+	tells := labels.MustNewMatcher(labels.MatchRegexp, model.MetricNameLabel, telling)
 	for _, matchers := range [][]*labels.Matcher{{instance, tells}, {instance}} {
 		set := q.Select(h.ctx, false, &promstorage.SelectHints{Start: from.UnixMilli(), End: to.UnixMilli()}, matchers...)
 		var it chunkenc.Iterator

@@ -96,9 +96,13 @@ func (h *host) filesystems() templates.Section {
 		}
 		share := 1 - left/fs.F
 		t.Rows = append(t.Rows, []templates.Cell{
-			{Text: mount}, {Text: fs.Metric.Get("device")}, {Text: fs.Metric.Get("fstype")},
-			{Text: templates.FormatBytes(fs.F), Number: true}, {Text: templates.FormatBytes(left), Number: true},
-			{Text: templates.FormatPercent(100 * share), Number: true}, {Share: &share},
+			{Text: mount},
+			{Text: fs.Metric.Get("device")},
+			{Text: fs.Metric.Get("fstype")},
+			{Text: templates.FormatBytes(fs.F), Number: true},
+			{Text: templates.FormatBytes(left), Number: true},
+			{Text: templates.FormatPercent(100 * share), Number: true},
+			{Share: &share},
 		})
 	}
 	if len(t.Rows) > 0 {
@@ -123,14 +127,21 @@ func (h *host) disks() templates.Section {
 	reads, writes := by(h.ask(rate("reads_completed_total")), "device"), by(h.ask(rate("writes_completed_total")), "device")
 	busy := by(h.ask(rate("io_time_seconds_total")), "device")
 	t := templates.Table{Columns: []templates.TableColumn{
-		{Title: "Disk"}, {Title: "Reads", Number: true}, {Title: "Writes", Number: true}, {Title: "Read", Number: true}, {Title: "Written", Number: true},
-		{Title: "Busy", Number: true}, {Title: ""},
+		{Title: "Disk"},
+		{Title: "Reads", Number: true},
+		{Title: "Writes", Number: true},
+		{Title: "Read", Number: true},
+		{Title: "Written", Number: true},
+		{Title: "Busy", Number: true},
+		{Title: ""},
 	}}
 	for _, device := range sortedKeys(busy) {
 		share := min(1, busy[device])
 		t.Rows = append(t.Rows, []templates.Cell{
-			{Text: device}, perSecond(reads[device]), perSecond(writes[device]), bytesPerSecond(readBytes[device]), bytesPerSecond(writtenBytes[device]),
-			{Text: templates.FormatPercent(100 * share), Number: true}, {Share: &share},
+			{Text: device},
+			perSecond(reads[device]), perSecond(writes[device]), bytesPerSecond(readBytes[device]), bytesPerSecond(writtenBytes[device]),
+			{Text: templates.FormatPercent(100 * share), Number: true},
+			{Share: &share},
 		})
 	}
 	if len(t.Rows) > 0 {
@@ -160,7 +171,8 @@ func (h *host) network() templates.Section {
 	}}
 	for _, device := range sortedKeys(in) {
 		t.Rows = append(t.Rows, []templates.Cell{
-			{Text: device}, bytesPerSecond(in[device]), bytesPerSecond(out[device]),
+			{Text: device},
+			bytesPerSecond(in[device]), bytesPerSecond(out[device]),
 			perSecond(inErrors[device] + outErrors[device]), perSecond(inDrops[device] + outDrops[device]),
 		})
 	}

@@ -282,7 +282,7 @@ class Chart {
 		const axis = { stroke: soft, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
 		return {
 			width: Math.max(100, this.area.clientWidth), height: this.area.clientHeight || 170,
-			padding: [8, 4, 0, 0],
+			padding: [8, 16, 0, 0],
 			legend: { show: false },
 			cursor: {
 				y: false,
