@@ -123,6 +123,7 @@ func (h *hosts) gap(t *testing.T, tb *browsertest.Tab) {
 	require.True(t, painted(200*time.Minute))
 	require.True(t, painted(time.Hour))
 	require.False(t, painted(165*time.Minute), "something is drawn where there are no samples")
+	require.False(t, painted(10668*time.Second), "the last sample counts for minutes")
 }
 
 // mouse is an event of the mouse at a share of a chart's width.
