@@ -169,7 +169,7 @@ func (h *host) facts(page *templates.Host) {
 
 // others are the series that no section above shows.
 func others(l templates.Layout, pushed []metric.Metric, h *host) []templates.Section {
-	const most = 300
+	const most, mostNames = 300, 2000
 	t := templates.Table{Columns: []templates.TableColumn{{Title: "Name"}, {Title: "Labels"}, {Title: "Value", Number: true}}}
 	slices.SortFunc(pushed, func(a, b metric.Metric) int { return templates.Sort{}.Compare(&a, &b) })
 	listed := map[string]bool{}
@@ -205,7 +205,11 @@ func others(l templates.Layout, pushed []metric.Metric, h *host) []templates.Sec
 		links = append(links, link)
 	}
 	if len(links) > 0 {
-		out = append(out, templates.Section{ID: "names", Title: "All metrics of this machine", Names: links})
+		s := templates.Section{ID: "names", Title: "All metrics of this machine", Names: links[:min(mostNames, len(links))]}
+		if more := len(links) - len(s.Names); more > 0 {
+			s.Note = "These are the first; " + templates.FormatNumber(float64(more)) + " more are left out."
+		}
+		out = append(out, s)
 	}
 	return out
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"strconv"
 	"strings"
@@ -61,7 +63,7 @@ func TestHostInTheBrowser(t *testing.T) {
 	b := browsertest.Browser(t)
 	for name, test := range map[string]func(*testing.T, *browsertest.Tab){
 		"charts": h.charts, "gap": h.gap, "zoom": h.zoom, "custom range": h.custom, "live": h.live, "keyboard": h.keyboard, "light and dark": h.themes,
-		"phone": h.phone, "html in names": h.evil, "gone": h.gone, "unknown": h.unknown, "without JavaScript": h.noScript, "an error": h.failing,
+		"phone": h.phone, "html in names": h.evil, "gone": h.gone, "unknown": h.unknown, "without JavaScript": h.noScript, "an error": h.failing, "behind a proxy": h.proxied,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, browsertest.Open(t, b)) })
 	}
@@ -370,6 +372,25 @@ func (h *hosts) noScript(t *testing.T, tb *browsertest.Tab) {
 	require.Contains(t, browsertest.Eval[string](tb, `document.querySelector("#disks").innerText`), "nvme0n1")
 	require.NotContains(t, browsertest.Eval[string](tb, `document.querySelector("#disks").innerText`), "loop0")
 	tb.Screenshot("host-noscript")
+}
+
+// proxied: the pages work below a prefix that a proxy adds.
+func (h *hosts) proxied(t *testing.T, tb *browsertest.Tab) {
+	target, err := url.Parse(h.url)
+	require.NoError(t, err)
+	proxy := httptest.NewServer(http.StripPrefix("/metrics/of/us", &httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport: programtest.Client(t).Transport,
+	}))
+	defer proxy.Close()
+	prefix := proxy.URL + "/metrics/of/us/"
+	for _, instance := range []string{"web-1", evil} {
+		tb.Go(prefix + "host/" + url.PathEscape(instance))
+		tb.Until(drawn)
+		require.Empty(t, browsertest.Eval[[]string](tb, wrongNotes))
+		require.Equal(t, instance, browsertest.Eval[string](tb, `document.querySelector("h1").textContent`))
+		require.Empty(t, browsertest.Eval[[]string](tb, fmt.Sprintf(`[...document.querySelectorAll("a")].map((a) => a.href).filter((u) => !u.startsWith(%q))`, prefix)))
+	}
 }
 
 // failing: an error of the server stands in the chart, and goes when it is over.
