@@ -192,18 +192,14 @@ func sorted(labels []string) []string {
 	return out
 }
 
-// Write sends series to a server by remote write.
+// Write sends series to a server by remote write, the oldest samples first, whatever
+// series they are of: as they would have come.
 func Write(tb testing.TB, server string, series []writetest.Series) {
 	tb.Helper()
 	const most = 20_000 // samples in a request, about
 	client := programtest.Client(tb)
-	for len(series) > 0 {
-		n, samples := 0, 0
-		for n < len(series) && samples < most {
-			samples += len(series[n].Samples)
-			n++
-		}
-		r, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, server+"/api/v1/write", bytes.NewReader(writetest.Encode(tb, "1.0", series[:n])))
+	send := func(part []writetest.Series) {
+		r, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, server+"/api/v1/write", bytes.NewReader(writetest.Encode(tb, "1.0", part)))
 		require.NoError(tb, err)
 		r.Header = writetest.Headers("1.0")
 		resp, err := client.Do(r)
@@ -212,6 +208,40 @@ func Write(tb testing.TB, server string, series []writetest.Series) {
 		require.NoError(tb, err)
 		require.NoError(tb, resp.Body.Close())
 		require.Equal(tb, http.StatusNoContent, resp.StatusCode, "%s", body)
-		series = series[n:]
+	}
+	left := make([][]writetest.Sample, len(series))
+	next := int64(math.MaxInt64)
+	for i, s := range series {
+		left[i] = s.Samples
+		if len(s.Samples) > 0 {
+			next = min(next, s.Samples[0].T)
+		}
+	}
+	for next != math.MaxInt64 {
+		until := next + (10 * time.Minute).Milliseconds()
+		next = math.MaxInt64
+		var part []writetest.Series
+		samples := 0
+		for i, s := range series {
+			n := 0
+			for n < len(left[i]) && left[i][n].T < until {
+				n++
+			}
+			if n > 0 {
+				part = append(part, writetest.Series{Labels: s.Labels, Samples: left[i][:n], Meta: s.Meta})
+				samples += n
+				left[i] = left[i][n:]
+			}
+			if len(left[i]) > 0 {
+				next = min(next, left[i][0].T)
+			}
+			if samples >= most {
+				send(part)
+				part, samples = nil, 0
+			}
+		}
+		if len(part) > 0 {
+			send(part)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,12 +39,13 @@ func newHosts(tb testing.TB) *hosts {
 	h.web = &browsertest.Machine{
 		Instance: "web-1", Containers: []string{"shop", "queue", "<b>mail</b>"}, Processes: []string{`"SEL"`, "<script>alert(2)</script>"}, Mount: "/srv/<i>x</i>",
 	}
-	browsertest.Write(tb, h.url, h.web.Series(h.start.Add(-6*time.Hour-20*time.Minute), h.start.Add(-3*time.Hour), browsertest.Interval))
-	browsertest.Write(tb, h.url, h.web.Series(h.start.Add(-150*time.Minute), h.start, browsertest.Interval))
-	odd := &browsertest.Machine{Instance: evil}
-	browsertest.Write(tb, h.url, odd.Series(h.start.Add(-20*time.Minute), h.start, browsertest.Interval))
-	gone := &browsertest.Machine{Instance: "db-1"}
-	browsertest.Write(tb, h.url, gone.Series(h.start.Add(-3*time.Hour), h.start.Add(-2*time.Hour), browsertest.Interval))
+	odd, gone := &browsertest.Machine{Instance: evil}, &browsertest.Machine{Instance: "db-1"}
+	browsertest.Write(tb, h.url, slices.Concat(
+		h.web.Series(h.start.Add(-6*time.Hour-20*time.Minute), h.start.Add(-3*time.Hour), browsertest.Interval),
+		h.web.Series(h.start.Add(-150*time.Minute), h.start, browsertest.Interval),
+		odd.Series(h.start.Add(-20*time.Minute), h.start, browsertest.Interval),
+		gone.Series(h.start.Add(-3*time.Hour), h.start.Add(-2*time.Hour), browsertest.Interval),
+	))
 	return h
 }
 
@@ -473,7 +475,7 @@ func BenchmarkChart(b *testing.B) {
 		figure.className = "card chart bench";
 		document.querySelector("main").replaceChildren(figure);
 		new Board(new Range(), { sync: "bench" }).add(figure, {
-			title: "Bench", query: () => 'node_cpu_seconds_total{instance="web-1",cpu="0"} or node_load1{instance="web-1"} or node_load5{instance="web-1"}',
+			title: "Bench", query: () => 'node_cpu_seconds_total{instance="web-1",cpu="0"} or {__name__=~"node_load1|node_load5",instance="web-1"}',
 		});
 		return true;
 	})()`)
