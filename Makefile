@@ -27,7 +27,7 @@ COMMIT    ?= $(shell git rev-parse --verify --quiet HEAD 2>/dev/null)$(if $(shel
 DATE      ?= $(shell TZ=UTC0 git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null)
 LDFLAGS   := -X $(BUILDINFO).version=$(VERSION) -X $(BUILDINFO).commit=$(COMMIT) -X $(BUILDINFO).date=$(DATE)
 
-.PHONY: help run bin cross test test-deps test-race crash security bench bench-agent fuzz lint lint-deps vuln fmt clean \
+.PHONY: help run bin cross vendor-assets test test-deps test-race crash security bench bench-agent fuzz lint lint-deps vuln fmt clean \
 	release-dry release package-test container-test \
 	build up down logs logsf vet-server test-server test-race-server vet-agent test-agent test-race-agent \
 	pprof-cpu-server pprof-mem-server pprof-cpu-agent pprof-mem-agent
@@ -74,6 +74,9 @@ bench: ## run the benchmarks and compare what is side by side (impl=…)
 
 bench-agent: test-deps ## measure what the agent takes of the machine, beside node_exporter, and with its server away (minutes; GOMETHEUS_LONG=1: over an hour)
 	$(GO) test -run='^$$' -bench='$(BENCH)' -benchtime=1x -timeout=2h $(TESTFLAGS) ./internal/agenttest
+
+vendor-assets: ## bring the files of npm that stand in this repository (needs npm), and check their checksums
+	@scripts/vendor-assets
 
 fuzz: ## run every fuzz target for FUZZTIME each (10s)
 	@scripts/fuzz

@@ -21,6 +21,7 @@ import (
 	"github.com/gometheus/gometheus/internal/common/systemd"
 	"github.com/gometheus/gometheus/internal/server/admission"
 	"github.com/gometheus/gometheus/internal/server/api"
+	"github.com/gometheus/gometheus/internal/server/api/pages"
 	"github.com/gometheus/gometheus/internal/server/config"
 	"github.com/gometheus/gometheus/internal/server/manager"
 	"github.com/gometheus/gometheus/internal/server/middleware"
@@ -162,8 +163,10 @@ func routes(cfg config.Config, store openedStorage, past openedHistory, tell *te
 	l := cfg.Limits
 	memory, gate := semaphore.New(l.Memory), admission.New(l.Requests)
 	limits := metric.Limits{Metrics: l.Batch, Name: l.Name, Labels: l.Labels, LabelName: l.LabelName, LabelValue: l.LabelValue}
+	state := manager.New(store, past.recorder(), tell)
 	return router.Options{
-		API:     api.New(manager.New(store, past.recorder(), tell), limits, time.Now, api.WithMemory(memory), api.WithGate(gate)),
+		API:     api.New(state, limits, time.Now, api.WithMemory(memory), api.WithGate(gate)),
+		Pages:   pages.New(pageOptions(cfg, state, past)),
 		Static:  templates.Static,
 		Problem: problem.Writer{Log: log, Wrote: tell.Rejected},
 		Signer:  middleware.NewSigner(cfg.Key.Reveal(), middleware.WithMode(cfg.Signature), middleware.WithMemory(memory)),

@@ -10,6 +10,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/gometheus/gometheus/internal/server/api"
+	"github.com/gometheus/gometheus/internal/server/api/pages"
 	"github.com/gometheus/gometheus/internal/server/api/promapi"
 	"github.com/gometheus/gometheus/internal/server/middleware"
 	"github.com/gometheus/gometheus/internal/server/problem"
@@ -20,6 +21,8 @@ import (
 // Options is what the routes depend on.
 type Options struct {
 	API *api.API
+	// Pages are those beside the one of all series; nil: there are none.
+	Pages *pages.Pages
 	// Static makes the handler of /static/ from that of paths that don't exist.
 	Static  func(notFound http.Handler) http.Handler
 	Problem problem.Writer
@@ -126,6 +129,11 @@ func Inner(o Options) http.Handler {
 	get(read, "/ping/", h(o.API.Ping))
 	get(read, "/", h(o.API.Page))
 	get(read, "/static/*", o.Static(notFound).ServeHTTP)
+	if o.Pages != nil {
+		for pattern, page := range o.Pages.Routes() {
+			get(read.With(patient(o.QueryTime)), pattern, h(page))
+		}
+	}
 
 	r.NotFound(notFound)
 	r.MethodNotAllowed(h(func(w http.ResponseWriter, req *http.Request) error {

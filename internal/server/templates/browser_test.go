@@ -1,29 +1,21 @@
 package templates_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"github.com/gometheus/gometheus/internal/browsertest"
 	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/internal/server/templates"
 )
@@ -79,180 +71,9 @@ func counter(name string, d int64, age time.Duration, labels ...string) metric.M
 	}
 }
 
-// browser is one Chromium for all tests of the package.
-func browser(t *testing.T) context.Context {
-	t.Helper()
-	var path string
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if p, err := exec.LookPath(name); err == nil {
-			path = p
-			break
-		}
-	}
-	if path == "" {
-		t.Fatal("no chromium, chromium-browser or google-chrome in PATH: run scripts/test-deps")
-	}
-	opts := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path),
-		chromedp.UserDataDir(t.TempDir()),
-		chromedp.NoSandbox,
-		chromedp.DisableGPU,
-		chromedp.NoFirstRun,
-		chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true),
-		chromedp.Flag("disable-quic", true),
-		chromedp.Flag("lang", "en-GB"),
-	)
-	// Not t.Context(): it ends before the cleanups, and the browser must have
-	// ended in order before its folder is removed.
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), opts...)
-	t.Cleanup(cancel)
-	ctx, _ = chromedp.NewContext(ctx)
-	t.Cleanup(func() {
-		if err := chromedp.Cancel(ctx); err != nil {
-			t.Logf("close the browser: %v", err)
-		}
-	})
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("start %s: %v", path, err)
-	}
-	return ctx
-}
-
-// tab is a tab of the browser that fails its test on anything the page does
-// wrong: a script that throws, a file that does not load, a breach of the
-// content security policy, a dialog.
-type tab struct {
-	t   *testing.T
-	ctx context.Context // chromedp's context is the tab
-
-	mu    sync.Mutex // guards wrong
-	wrong []string
-}
-
-func newTab(t *testing.T, browser context.Context) *tab {
-	t.Helper()
-	tb := &tab{t: t}
-	ctx, cancel := chromedp.NewContext(browser, chromedp.WithListener(tb.listen))
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("open a tab: %v", err)
-	}
-	tb.ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
-	t.Cleanup(cancel)
-	t.Cleanup(tb.keepFailure)
-	t.Cleanup(func() {
-		tb.mu.Lock()
-		defer tb.mu.Unlock()
-		for _, w := range tb.wrong {
-			t.Error(w)
-		}
-	})
-	tb.run(
-		call(log.Enable, cdp.Empty{}),
-		call(emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Asia/Tokyo"}),
-		call(emulation.SetLocaleOverride, emulation.SetLocaleOverrideParams{Locale: "en-GB"}),
-		chromedp.EmulateViewport(1200, 800),
-	)
-	return tb
-}
-
-// keepFailure writes what a failed test saw last to the folder SCREENSHOTS, if it
-// is set.
-func (tb *tab) keepFailure() {
-	dir := os.Getenv("SCREENSHOTS")
-	if dir == "" || !tb.t.Failed() {
-		return
-	}
-	png, err := chromedp.Run(tb.ctx, chromedp.CaptureScreenshot())
-	if err == nil {
-		name := "failed-" + strings.Map(func(r rune) rune {
-			if strings.ContainsRune("/ ,:", r) {
-				return '-'
-			}
-			return r
-		}, tb.t.Name()) + ".png"
-		err = errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, name), png, 0o644))
-	}
-	if err != nil {
-		tb.t.Logf("keep a picture of the failure: %v", err)
-	}
-}
-
-func (tb *tab) listen(ev any) {
-	switch ev := ev.(type) {
-	case *runtime.EventExceptionThrown:
-		tb.notef("exception: %s %s", ev.ExceptionDetails.Text, ev.ExceptionDetails.Exception.Description)
-	case *runtime.EventConsoleAPICalled:
-		for _, a := range ev.Args {
-			tb.notef("console.%s: %s", ev.Type, a.Value)
-		}
-	case *log.EventEntryAdded:
-		tb.notef("%s: %s %s", ev.Entry.Source, ev.Entry.Text, ev.Entry.URL)
-	case *page.EventJavascriptDialogOpening:
-		tb.notef("dialog: %s", ev.Message)
-	}
-}
-
-// call is the action that sends one command of the browser's protocol.
-func call[P, R any](cmd cdp.Command[P, R], params P) chromedp.Action[chromedp.Void] {
-	return func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
-		_, err := cdp.Call(ctx, t, cmd, params)
-		return chromedp.Void{}, err
-	}
-}
-
-// emulate makes the browser prefer a color scheme, "light" or "dark".
-func emulate(scheme string) chromedp.Action[chromedp.Void] {
-	return call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-	})
-}
-
-func (tb *tab) notef(format string, args ...any) {
-	tb.mu.Lock()
-	defer tb.mu.Unlock()
-	tb.wrong = append(tb.wrong, fmt.Sprintf(format, args...))
-}
-
-func (tb *tab) run(actions ...chromedp.Action[chromedp.Void]) {
-	tb.t.Helper()
-	if err := chromedp.Do(tb.ctx, actions...); err != nil {
-		tb.t.Fatalf("browser: %v", err)
-	}
-}
-
 // retype types over what stands in the search field.
-func (tb *tab) retype(s string) {
-	tb.t.Helper()
-	tb.run(chromedp.Focus(search), chromedp.Evaluate[chromedp.Void](`document.getElementById("q").select()`), chromedp.KeyEvent(s))
-}
-
-// eval is the value of a JavaScript expression.
-func eval[T any](tb *tab, expr string) T {
-	tb.t.Helper()
-	v, err := chromedp.Run(tb.ctx, chromedp.Evaluate[T](expr))
-	if err != nil {
-		tb.t.Fatalf("browser: %s: %v", expr, err)
-	}
-	return v
-}
-
-// until waits for a JavaScript expression to become true. (chromedp's own Poll
-// compiles a string in the page, which the content security policy forbids.)
-func (tb *tab) until(expr string) {
-	tb.t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
-	for !eval[bool](tb, expr) {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			tb.t.Fatalf("never true: %s\nheader: %s", expr, eval[string](tb, "document.querySelector('header').innerText"))
-		}
-	}
+func retype(tb *browsertest.Tab, s string) {
+	tb.Run(chromedp.Focus(search), chromedp.Evaluate[chromedp.Void](`document.getElementById("q").select()`), chromedp.KeyEvent(s))
 }
 
 const (
@@ -291,144 +112,145 @@ var fleetNames = []string{
 }
 
 func TestBrowser(t *testing.T) {
-	b := browser(t)
+	b := browsertest.Browser(t)
 
 	t.Run("rows in order, as text", func(t *testing.T) {
 		s := newSite(t, fleet())
-		tb := newTab(t, b)
-		tb.run(chromedp.Navigate(s.URL))
-		wantEqual(t, "names", eval[[]string](tb, visibleNames), fleetNames)
+		tb := browsertest.Open(t, b)
+		tb.Run(chromedp.Navigate(s.URL))
+		wantEqual(t, "names", browsertest.Eval[[]string](tb, visibleNames), fleetNames)
 		// Equal names: by kind, then by labels. Grouped digits are still the value.
-		wantEqual(t, "values", eval[[]string](tb, visibleValues), []string{"1", "9437184", "7.25", "12.5", "4711", "-0.5", "25276514304"})
-		tb.until(rendered)
-		wantEqual(t, "values", eval[[]string](tb, visibleValues), []string{"1", "9437184", "7.25", "12.5", "4711", "-0.5", "25276514304"})
-		if got := eval[int](tb, `document.querySelectorAll("tbody script, tbody img").length`); got != 0 {
+		wantEqual(t, "values", browsertest.Eval[[]string](tb, visibleValues), []string{"1", "9437184", "7.25", "12.5", "4711", "-0.5", "25276514304"})
+		tb.Until(rendered)
+		wantEqual(t, "values", browsertest.Eval[[]string](tb, visibleValues), []string{"1", "9437184", "7.25", "12.5", "4711", "-0.5", "25276514304"})
+		if got := browsertest.Eval[int](tb, `document.querySelectorAll("tbody script, tbody img").length`); got != 0 {
 			t.Errorf("%d elements came from metrics", got)
 		}
-		if got, want := eval[string](tb, `document.querySelector("tbody td:nth-child(3)").textContent`), `instance="><img src=x onerror=alert(2)>`; got != want {
+		if got, want := browsertest.Eval[string](tb, `document.querySelector("tbody td:nth-child(3)").textContent`), `instance="><img src=x onerror=alert(2)>`; got != want {
 			t.Errorf("label shows as %q, want %q", got, want)
 		}
 	})
 
 	t.Run("times are the viewer's", func(t *testing.T) {
 		s := newSite(t, fleet())
-		tb := newTab(t, b)
-		tb.run(chromedp.Navigate(s.URL))
-		tb.until(rendered)
-		wantEqual(t, "times", eval[[]string](tb, `[...document.querySelectorAll("tbody td:nth-child(5)")].map(e => e.textContent)`), []string{
+		tb := browsertest.Open(t, b)
+		tb.Run(chromedp.Navigate(s.URL))
+		tb.Until(rendered)
+		wantEqual(t, "times", browsertest.Eval[[]string](tb, `[...document.querySelectorAll("tbody td:nth-child(5)")].map(e => e.textContent)`), []string{
 			"02:25:301 s ago", "02:24:011 min ago", "02:25:274 s ago", "02:25:274 s ago", "02:25:292 s ago", "23 Nov, 00:25:311 d ago", "02:25:274 s ago",
 		})
-		wantEqual(t, "old rows", eval[[]string](tb, `[...document.querySelectorAll("tbody .old th")].map(e => e.textContent)`), []string{"PollCount"})
+		wantEqual(t, "old rows", browsertest.Eval[[]string](tb, `[...document.querySelectorAll("tbody .old th")].map(e => e.textContent)`), []string{"PollCount"})
 	})
 
 	t.Run("filters while typing", func(t *testing.T) {
 		s := newSite(t, fleet())
-		tb := newTab(t, b)
-		tb.run(chromedp.Navigate(s.URL), chromedp.SendKeys(search, "WEB-1 cpu"))
-		tb.until(`document.getElementById("shown").textContent === "1"`)
-		wantEqual(t, "values", eval[[]string](tb, visibleValues), []string{"7.25"})
-		tb.until(`location.search === "?q=WEB-1+cpu"`)
-		if got, want := eval[string](tb, `document.querySelector("[role=status]").textContent`), "1 of 7 series"; got != want {
+		tb := browsertest.Open(t, b)
+		tb.Run(chromedp.Navigate(s.URL), chromedp.SendKeys(search, "WEB-1 cpu"))
+		tb.Until(`document.getElementById("shown").textContent === "1"`)
+		wantEqual(t, "values", browsertest.Eval[[]string](tb, visibleValues), []string{"7.25"})
+		tb.Until(`location.search === "?q=WEB-1+cpu"`)
+		if got, want := browsertest.Eval[string](tb, `document.querySelector("[role=status]").textContent`), "1 of 7 series"; got != want {
 			t.Errorf("status is %q, want %q", got, want)
 		}
-		tb.run(chromedp.SendKeys(search, "x"))
-		tb.until(`!document.getElementById("none").hidden`)
-		tb.retype("counter")
-		tb.until(`document.getElementById("shown").textContent === "1"`)
-		wantEqual(t, "values", eval[[]string](tb, visibleValues), []string{"4711"})
+		tb.Run(chromedp.SendKeys(search, "x"))
+		tb.Until(`!document.getElementById("none").hidden`)
+		retype(tb, "counter")
+		tb.Until(`document.getElementById("shown").textContent === "1"`)
+		wantEqual(t, "values", browsertest.Eval[[]string](tb, visibleValues), []string{"4711"})
 		// The order is chosen among what is shown.
-		tb.until(`document.querySelector("thead a").search.includes("q=counter")`)
+		tb.Until(`document.querySelector("thead a").search.includes("q=counter")`)
 	})
 
 	t.Run("asks for what the server left out", func(t *testing.T) {
 		s := newSite(t, fleet())
-		tb := newTab(t, b)
-		tb.run(chromedp.Navigate(s.URL+"/?q=alloc"), chromedp.Click(live)) // paused, so that no refresh helps
-		wantEqual(t, "names", eval[[]string](tb, visibleNames), []string{"Alloc"})
-		tb.retype("poll")
-		tb.until(`document.getElementById("shown").textContent === "2"`)
-		wantEqual(t, "names", eval[[]string](tb, visibleNames), []string{"PollCount", "PollCount"})
+		tb := browsertest.Open(t, b)
+		tb.Run(chromedp.Navigate(s.URL+"/?q=alloc"), chromedp.Click(live)) // paused, so that no refresh helps
+		wantEqual(t, "names", browsertest.Eval[[]string](tb, visibleNames), []string{"Alloc"})
+		retype(tb, "poll")
+		tb.Until(`document.getElementById("shown").textContent === "2"`)
+		wantEqual(t, "names", browsertest.Eval[[]string](tb, visibleNames), []string{"PollCount", "PollCount"})
 	})
 
 	t.Run("sorts by a click", func(t *testing.T) {
 		s := newSite(t, fleet())
-		tb := newTab(t, b)
-		tb.run(chromedp.Navigate(s.URL), chromedp.Click(byValue))
-		tb.until(`document.querySelector("[aria-sort=descending]")?.textContent === "Value"`)
-		wantEqual(t, "values", eval[[]string](tb, visibleValues), []string{"25276514304", "9437184", "4711", "12.5", "7.25", "1", "-0.5"})
-		tb.run(chromedp.Click(byValue))
-		tb.until(`document.querySelector("[aria-sort=ascending]")?.textContent === "Value"`)
-		wantEqual(t, "values", eval[[]string](tb, visibleValues), []string{"-0.5", "1", "7.25", "12.5", "4711", "9437184", "25276514304"})
+		tb := browsertest.Open(t, b)
+		tb.Run(chromedp.Navigate(s.URL), chromedp.Click(byValue))
+		tb.Until(`document.querySelector("[aria-sort=descending]")?.textContent === "Value"`)
+		wantEqual(t, "values", browsertest.Eval[[]string](tb, visibleValues), []string{"25276514304", "9437184", "4711", "12.5", "7.25", "1", "-0.5"})
+		tb.Run(chromedp.Click(byValue))
+		tb.Until(`document.querySelector("[aria-sort=ascending]")?.textContent === "Value"`)
+		wantEqual(t, "values", browsertest.Eval[[]string](tb, visibleValues), []string{"-0.5", "1", "7.25", "12.5", "4711", "9437184", "25276514304"})
 	})
 
 	t.Run("stays fresh", func(t *testing.T) {
 		s := newSite(t, nil)
-		tb := newTab(t, b)
-		tb.run(chromedp.Navigate(s.URL))
-		refresh := func() { tb.run(chromedp.Click(live), chromedp.Click(live)) }
+		tb := browsertest.Open(t, b)
+		tb.Run(chromedp.Navigate(s.URL))
+		refresh := func() { tb.Run(chromedp.Click(live), chromedp.Click(live)) }
 		first := []metric.Metric{counter("PollCount", 1, 0)}
 		s.metrics.Store(&first)
 		refresh()
-		tb.until(`document.querySelector("tbody td:nth-child(4)")?.textContent === "1"`)
+		tb.Until(`document.querySelector("tbody td:nth-child(4)")?.textContent === "1"`)
 		second := []metric.Metric{counter("PollCount", 2, 0), gauge("Alloc", 1, 0)}
 		s.metrics.Store(&second)
-		tb.run(chromedp.SendKeys(search, "poll"))
+		tb.Run(chromedp.SendKeys(search, "poll"))
 		refresh()
-		tb.until(`document.querySelector("tbody tr:not([hidden]) td:nth-child(4)")?.textContent === "2"`)
-		wantEqual(t, "names", eval[[]string](tb, visibleNames), []string{"PollCount"})
-		tb.until(`document.querySelector("[role=status]").textContent === "1 of 2 series"`)
+		tb.Until(`document.querySelector("tbody tr:not([hidden]) td:nth-child(4)")?.textContent === "2"`)
+		wantEqual(t, "names", browsertest.Eval[[]string](tb, visibleNames), []string{"PollCount"})
+		tb.Until(`document.querySelector("[role=status]").textContent === "1 of 2 series"`)
 	})
 
 	t.Run("works by keyboard", func(t *testing.T) {
 		s := newSite(t, fleet())
-		tb := newTab(t, b)
-		tb.run(chromedp.Navigate(s.URL))
+		tb := browsertest.Open(t, b)
+		tb.Run(chromedp.Navigate(s.URL))
 		focused := func() string {
-			tb.run(chromedp.KeyEvent("\t"))
-			return eval[string](tb, `document.activeElement.textContent.trim() || document.activeElement.id`)
+			tb.Run(chromedp.KeyEvent("\t"))
+			return browsertest.Eval[string](tb, `document.activeElement.textContent.trim() || document.activeElement.id`)
 		}
 		var got []string
-		for range 8 {
+		for range 12 {
 			got = append(got, focused())
 		}
-		wantEqual(t, "tab order", got, []string{"Skip to the metrics", "gometheus", "q", "Live", "Kind", "Name", "Value", "Updated"})
+		wantEqual(t, "tab order", got, []string{"Skip to the content", "gometheus", "Overview", "Explore", "Status", "Theme: auto", "q", "Live", "Kind", "Name", "Value", "Updated"})
 		// As one event, so that the page may keep the letter out of the field.
-		tb.run(
-			call(input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: "/", Text: "/"}),
-			call(input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyUp, Key: "/"}),
+		tb.Run(
+			browsertest.Call(input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: "/", Text: "/"}),
+			browsertest.Call(input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyUp, Key: "/"}),
 			chromedp.KeyEvent("alloc"),
 		)
-		tb.until(`document.getElementById("shown").textContent === "1"`)
+		tb.Until(`document.getElementById("shown").textContent === "1"`)
 	})
 
 	t.Run("works without JavaScript", func(t *testing.T) {
 		s := newSite(t, fleet())
-		tb := newTab(t, b)
-		tb.run(call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}), chromedp.Navigate(s.URL+"/?sort=value&order=desc"),
+		tb := browsertest.Open(t, b)
+		tb.Run(browsertest.Call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}), chromedp.Navigate(s.URL+"/?sort=value&order=desc"),
 			chromedp.SendKeys(search, "web-1 p"), chromedp.Click(chromedp.CSS("form button")))
-		tb.until(`document.querySelectorAll("tbody tr").length === 2`)
-		wantEqual(t, "values", eval[[]string](tb, visibleValues), []string{"4711", "7.25"})
-		wantEqual(t, "times", eval[[]string](tb, `[...document.querySelectorAll("tbody time")].map(e => e.textContent + "|" + e.dateTime)`), []string{
+		tb.Until(`document.querySelectorAll("tbody tr").length === 2`)
+		wantEqual(t, "values", browsertest.Eval[[]string](tb, visibleValues), []string{"4711", "7.25"})
+		wantEqual(t, "times", browsertest.Eval[[]string](tb, `[...document.querySelectorAll("tbody time")].map(e => e.textContent + "|" + e.dateTime)`), []string{
 			"2026-11-23 17:25:29 UTC|2026-11-23T17:25:29.960Z", "2026-11-23 17:25:27 UTC|2026-11-23T17:25:27.960Z",
 		})
 	})
 
 	t.Run("light and dark", func(t *testing.T) {
 		s := newSite(t, fleet())
-		tb := newTab(t, b)
+		tb := browsertest.Open(t, b)
 		// The background's largest channel, 0 to 255.
 		const background = `Math.max(...getComputedStyle(document.body).backgroundColor.match(/\d+/g))`
-		tb.run(emulate("light"), chromedp.Navigate(s.URL))
-		tb.until(rendered)
-		if light := eval[int](tb, background); light < 200 {
+		tb.Theme("light")
+		tb.Run(chromedp.Navigate(s.URL))
+		tb.Until(rendered)
+		if light := browsertest.Eval[int](tb, background); light < 200 {
 			t.Errorf("in light the background is %d of 255", light)
 		}
-		wantEqual(t, "texts with a contrast under 4.5 in light", eval[[]string](tb, lowContrast), nil)
-		tb.run(emulate("dark"))
-		if dark := eval[int](tb, background); dark > 55 {
+		wantEqual(t, "texts with a contrast under 4.5 in light", browsertest.Eval[[]string](tb, lowContrast), nil)
+		tb.Theme("dark")
+		if dark := browsertest.Eval[int](tb, background); dark > 55 {
 			t.Errorf("in dark the background is %d of 255", dark)
 		}
-		wantEqual(t, "texts with a contrast under 4.5 in dark", eval[[]string](tb, lowContrast), nil)
+		wantEqual(t, "texts with a contrast under 4.5 in dark", browsertest.Eval[[]string](tb, lowContrast), nil)
 	})
 
 	t.Run("fits a phone", func(t *testing.T) {
@@ -438,16 +260,16 @@ func TestBrowser(t *testing.T) {
 			gauge("tiny", 1.2345678901234567e-300, 0),
 		)
 		for name, s := range map[string]*site{"rows": newSite(t, ms), "empty": newSite(t, nil)} {
-			tb := newTab(t, b)
-			tb.run(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile), chromedp.Navigate(s.URL))
+			tb := browsertest.Open(t, b)
+			tb.Run(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile), chromedp.Navigate(s.URL))
 			if name == "rows" {
-				tb.until(rendered)
+				tb.Until(rendered)
 			}
-			if got := eval[int](tb, `document.documentElement.scrollWidth`); got > 360 {
+			if got := browsertest.Eval[int](tb, `document.documentElement.scrollWidth`); got > 360 {
 				t.Errorf("%s: the page is %d pixels wide on a screen of 360", name, got)
 			}
 			// Chunks cut off what sticks out of them, so each cell must fit too.
-			wantEqual(t, name+": cells that stick out", eval[[]string](tb, `[...document.querySelectorAll("th, td, pre")]
+			wantEqual(t, name+": cells that stick out", browsertest.Eval[[]string](tb, `[...document.querySelectorAll("th, td, pre")]
 				.filter(e => e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().right > innerWidth)
 				.map(e => e.textContent.slice(0, 20))`), nil)
 		}
@@ -456,12 +278,12 @@ func TestBrowser(t *testing.T) {
 	t.Run("tells how to begin", func(t *testing.T) {
 		s := newSite(t, nil)
 		host := strings.TrimPrefix(s.URL, "http://")
-		tb := newTab(t, b)
-		tb.run(chromedp.Navigate(s.URL))
-		wantEqual(t, "commands", eval[[]string](tb, `[...document.querySelectorAll("pre")].map(e => e.textContent)`), []string{
+		tb := browsertest.Open(t, b)
+		tb.Run(chromedp.Navigate(s.URL))
+		wantEqual(t, "commands", browsertest.Eval[[]string](tb, `[...document.querySelectorAll("pre")].map(e => e.textContent)`), []string{
 			"agent --address=" + host, "curl -X POST '" + s.URL + "/update/gauge/hello/1'",
 		})
-		if got := eval[int](tb, `document.querySelectorAll("table").length`); got != 0 {
+		if got := browsertest.Eval[int](tb, `document.querySelectorAll("table").length`); got != 0 {
 			t.Error("there is a table, though there is nothing in it")
 		}
 	})
@@ -472,16 +294,16 @@ func TestBrowser(t *testing.T) {
 			ms[i] = gauge(fmt.Sprintf("HeapAlloc%05d", i), float64(i)*4096, time.Second, "instance", fmt.Sprintf("web-%d", i%500))
 		}
 		s := newSite(t, ms)
-		tb := newTab(t, b)
+		tb := browsertest.Open(t, b)
 		start := time.Now()
-		tb.run(chromedp.Navigate(s.URL))
-		tb.until(rendered)
+		tb.Run(chromedp.Navigate(s.URL))
+		tb.Until(rendered)
 		t.Logf("shown after %v", time.Since(start).Round(time.Millisecond))
 		start = time.Now()
-		tb.run(chromedp.SendKeys(search, "c99999"))
-		tb.until(`document.getElementById("shown").textContent === "1"`)
+		tb.Run(chromedp.SendKeys(search, "c99999"))
+		tb.Until(`document.getElementById("shown").textContent === "1"`)
 		t.Logf("six letters typed and filtered after %v", time.Since(start).Round(time.Millisecond))
-		wantEqual(t, "names", eval[[]string](tb, visibleNames), []string{"HeapAlloc99999"})
+		wantEqual(t, "names", browsertest.Eval[[]string](tb, visibleNames), []string{"HeapAlloc99999"})
 	})
 }
 
@@ -502,16 +324,13 @@ const lowContrast = `(() => {
 		.map(([el, ratio]) => el.tagName + " " + el.textContent + " " + ratio.toFixed(2));
 })()`
 
-// TestScreenshots writes pictures of the page to the folder named by SCREENSHOTS.
-// The README's is one of them:
-//
-//	SCREENSHOTS=../../../docs/img go test -run Screenshots ./internal/server/templates
+// TestScreenshots writes pictures of the page, if GOMETHEUS_SCREENSHOTS names a
+// folder.
 func TestScreenshots(t *testing.T) {
-	dir := os.Getenv("SCREENSHOTS")
-	if dir == "" {
-		t.Skip("SCREENSHOTS names no folder")
+	if os.Getenv("GOMETHEUS_SCREENSHOTS") == "" {
+		t.Skip("GOMETHEUS_SCREENSHOTS names no folder")
 	}
-	b := browser(t)
+	b := browsertest.Browser(t)
 	machine, empty := newSite(t, machine()), newSite(t, nil)
 	for _, shot := range []struct {
 		name, url, scheme string
@@ -524,23 +343,15 @@ func TestScreenshots(t *testing.T) {
 		{"page-empty", empty.URL, "light", chromedp.EmulateViewport(1200, 760)},
 		{"page-empty-dark", empty.URL, "dark", chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile)},
 	} {
-		tb := newTab(t, b)
-		tb.run(
-			call(emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "UTC"}),
-			emulate(shot.scheme),
-			shot.view,
-			chromedp.Navigate(shot.url),
-		)
+		tb := browsertest.Open(t, b)
+		tb.Theme(shot.scheme)
+		tb.Run(shot.view)
+		tb.Go(shot.url)
 		if !strings.HasPrefix(shot.name, "page-e") && shot.name != "page-search" {
-			tb.until(rendered)
+			tb.Until(rendered)
 		}
-		png, err := chromedp.Run(tb.ctx, chromedp.CaptureScreenshot())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, shot.name+".png"), png, 0o644)); err != nil {
-			t.Fatal(err)
-		}
+		tb.Accessible()
+		tb.Screenshot(shot.name)
 	}
 }
 

@@ -6,8 +6,10 @@ import (
 	"embed"
 	"encoding/base64"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"path"
+	"strings"
 	"sync"
 	"time"
 )
@@ -15,57 +17,79 @@ import (
 //go:embed static
 var staticFiles embed.FS
 
-// asset is one file of the page. Its version is a hash of its bytes.
+// asset is one file of the pages. Its version is a hash of its bytes.
 type asset struct {
 	body                 []byte
 	contentType, version string
 }
 
-var assets = sync.OnceValue(func() map[string]asset {
+// assetSet is all files by their path below static, and a version of them all.
+type assetSet struct {
+	files   map[string]asset
+	version string
+}
+
+var assets = sync.OnceValue(func() assetSet {
 	types := map[string]string{
 		".css": "text/css; charset=utf-8",
 		".js":  "text/javascript; charset=utf-8",
 		".svg": "image/svg+xml",
+		"":     "text/plain; charset=utf-8", // licences
 	}
-	entries, err := staticFiles.ReadDir("static")
-	if err != nil {
-		panic(fmt.Sprintf("templates: %v", err))
-	}
-	as := make(map[string]asset, len(entries))
-	for _, e := range entries {
-		name := "static/" + e.Name()
+	set := assetSet{files: map[string]asset{}}
+	all := sha256.New()
+	err := fs.WalkDir(staticFiles, "static", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
 		body, err := staticFiles.ReadFile(name)
 		if err != nil {
-			panic(fmt.Sprintf("templates: %v", err))
+			return err
 		}
 		sum := sha256.Sum256(body)
-		as["/"+name] = asset{
+		all.Write(sum[:])
+		set.files[strings.TrimPrefix(name, "static/")] = asset{
 			body:        body,
 			contentType: types[path.Ext(name)],
 			version:     base64.RawURLEncoding.EncodeToString(sum[:9]),
 		}
+		return nil
+	})
+	if err != nil {
+		panic(fmt.Sprintf("templates: %v", err)) // the files are in the program
 	}
-	return as
+	set.version = versionPrefix + base64.RawURLEncoding.EncodeToString(all.Sum(nil)[:9])
+	return set
 })
 
-// staticURL is the relative address of a file with its version, so that browsers
-// keep it for as long as it is the same, and no longer.
+// versionPrefix starts the first segment of a path with a version.
+const versionPrefix = "v-"
+
+// staticURL is the address of a file relative to the root. The version of all files
+// stands in the path and not in the query, so that what a module imports by its
+// relative address has it too.
 func staticURL(name string) (string, error) {
-	a, ok := assets()["/static/"+name]
-	if !ok {
+	set := assets()
+	if _, ok := set.files[name]; !ok {
 		return "", fmt.Errorf("no static file %q", name)
 	}
-	return "static/" + name + "?v=" + a.version, nil
+	return "static/" + set.version + "/" + name, nil
 }
 
-// Static serves the files of the page, GET and HEAD, under their full paths:
-// /static/app.css, /static/app.js, /static/favicon.svg. Asked with their version
-// (?v=…) they may be kept forever, without it they are asked for again by ETag.
-// What is not there notFound answers.
+// Static serves the files of the pages, GET and HEAD, under their full paths:
+// /static/app.css, and /static/v-…/app.css. Asked with the present version they may
+// be kept for ever, with another or none they are asked for again by ETag: who has
+// an older page gets the newer file. What is not there notFound answers.
 func Static(notFound http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a, ok := assets()[r.URL.Path]
-		if !ok {
+		set := assets()
+		name, _ := strings.CutPrefix(r.URL.Path, "/static/")
+		version := ""
+		if strings.HasPrefix(name, versionPrefix) {
+			version, name, _ = strings.Cut(name, "/")
+		}
+		a, ok := set.files[name]
+		if !ok || !strings.HasPrefix(r.URL.Path, "/static/") {
 			notFound.ServeHTTP(w, r)
 			return
 		}
@@ -73,7 +97,7 @@ func Static(notFound http.Handler) http.Handler {
 		h.Set("Content-Type", a.contentType)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("ETag", `"`+a.version+`"`)
-		if r.URL.Query().Get("v") == a.version {
+		if version == set.version {
 			h.Set("Cache-Control", "public, max-age=31536000, immutable")
 		} else {
 			h.Set("Cache-Control", "no-cache")

@@ -1,8 +1,14 @@
-// Package templates is the page of all metrics, GET /, and the files it loads.
+// Package templates is the pages and the files they load.
 //
-// The page works without JavaScript: searching and sorting are links and a form
-// that the server answers. The script adds filtering while typing, the viewer's
-// local time, and a refresh every ten seconds.
+// A page is a struct with a Layout, a template of its own between the head and the
+// tail of layout.html, and a function Render… that makes a frame: what the page
+// loads beside app.css and app.js. All texts of pages come from html/template;
+// there is no inline script or style, for the policy allows none.
+//
+// The pages work without JavaScript as far as they can: searching and sorting are
+// links and a form that the server answers. The scripts add charts, filtering while
+// typing, the viewer's local time, and refreshes. They are modules without a build
+// step; static/lib has what is not ours (make vendor-assets).
 //
 // A page of 100,000 series is written as it is made: head and tail come from
 // html/template, the rows between them from a writer of our own (row.go), which
@@ -12,12 +18,9 @@ package templates
 import (
 	"embed"
 	"fmt"
-	"html/template"
 	"io"
 	"iter"
 	"net/url"
-	"strconv"
-	"sync"
 	"time"
 )
 
@@ -43,21 +46,17 @@ type Page struct {
 	Rows iter.Seq[Row]
 }
 
-//go:embed page.html
+//go:embed *.html
 var files embed.FS
-
-var page = sync.OnceValue(func() *template.Template {
-	return template.Must(template.New("").Funcs(template.FuncMap{
-		"count":  groupDigits,
-		"static": staticURL,
-	}).ParseFS(files, "page.html"))
-})
 
 // Render writes p as HTML. It returns the first error of w; what was written
 // until then is of no use.
 func Render(w io.Writer, p Page) error {
-	v := view{Page: p, By: p.Sort.normal()}
-	if err := page().ExecuteTemplate(w, "head", v); err != nil {
+	v := view{Page: p, By: p.Sort.normal(), frame: frame{
+		Layout: Layout{Host: p.Host, TLS: p.TLS, Now: p.Now}, Nav: "overview", Title: p.Query,
+		Styles: []string{"metrics.css"}, Scripts: []string{"app.js", "metrics.js"}, Modules: []string{"time.js"},
+	}}
+	if err := pages().ExecuteTemplate(w, "metrics-head", v); err != nil {
 		return fmt.Errorf("write the page's head: %w", err)
 	}
 	if p.Total > 0 && p.Rows != nil {
@@ -65,41 +64,17 @@ func Render(w io.Writer, p Page) error {
 			return fmt.Errorf("write the page's rows: %w", err)
 		}
 	}
-	if err := page().ExecuteTemplate(w, "tail", v); err != nil {
+	if err := pages().ExecuteTemplate(w, "metrics-tail", v); err != nil {
 		return fmt.Errorf("write the page's tail: %w", err)
 	}
 	return nil
 }
 
-// view is what page.html sees.
+// view is what metrics.html sees.
 type view struct {
+	frame
 	Page
 	By Sort
-}
-
-// Address is the host if it can stand in a command line as it is; who invents a
-// Host header gets the default instead.
-func (v view) Address() string {
-	for i := range len(v.Host) {
-		switch c := v.Host[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9',
-			c == '.', c == '-', c == ':', c == '[', c == ']':
-		default:
-			return "localhost:8080"
-		}
-	}
-	if v.Host == "" {
-		return "localhost:8080"
-	}
-	return v.Host
-}
-
-// URL is the address of this server, for curl.
-func (v view) URL() string {
-	if v.TLS {
-		return "https://" + v.Address()
-	}
-	return "http://" + v.Address()
 }
 
 // Sorted tells whether the order is another than the one without parameters.
@@ -165,13 +140,4 @@ func (c column) Link() string {
 		q.Set("q", c.view.Query)
 	}
 	return "?" + q.Encode()
-}
-
-// groupDigits is n as people read it: 4,711.
-func groupDigits(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

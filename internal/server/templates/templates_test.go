@@ -2,11 +2,15 @@ package templates_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"io"
+	"io/fs"
 	"iter"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -108,7 +112,7 @@ func TestRenderState(t *testing.T) {
 			name: "nothing found",
 			page: templates.Page{Query: "x & y", Total: 4711, Rows: seq[templates.Row]()},
 			has: []string{
-				`<section id="none">`, "Show all 4,711 series", `value="x &amp; y"`, `<b id="shown">0</b>`, `<span id="of"> of 4,711`,
+				`<section class="notice" id="none">`, "Show all 4,711 series", `value="x &amp; y"`, `<b id="shown">0</b>`, `<span id="of"> of 4,711`,
 				`href="?order=desc&amp;q=x&#43;%26&#43;y&amp;sort=name"`,
 			},
 			not: []string{`id="empty"`, "<tbody"},
@@ -116,7 +120,7 @@ func TestRenderState(t *testing.T) {
 		{
 			name: "all shown",
 			page: templates.Page{Total: 1234567, Shown: 1234567},
-			has:  []string{`<section id="none" hidden>`, `<b id="shown">1,234,567</b><span id="of" hidden>`},
+			has:  []string{`<section class="notice" id="none" hidden>`, `<b id="shown">1,234,567</b><span id="of" hidden>`},
 			not:  []string{`name="sort"`},
 		},
 		{
@@ -253,9 +257,11 @@ func TestCompareIsAnOrder(t *testing.T) {
 	}
 }
 
+// What a page loads comes with the version of all files in its path, and modules
+// import each other by relative addresses, so that these have it too.
 func TestStatic(t *testing.T) {
-	links := regexp.MustCompile(`(?:src|href)="(static/[^"]+)"`).FindAllStringSubmatch(render(t, templates.Page{Now: now}), -1)
-	if len(links) != 4 {
+	links := regexp.MustCompile(`(?:src|href)="(static/(v-[^/]+/)[^"]+)"`).FindAllStringSubmatch(render(t, templates.Page{Now: now}), -1)
+	if len(links) < 7 {
 		t.Fatalf("the page loads %q", links)
 	}
 	types := map[string]string{"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
@@ -269,7 +275,7 @@ func TestStatic(t *testing.T) {
 		return w.Result()
 	}
 	for _, l := range links {
-		path, _, _ := strings.Cut(l[1], "?")
+		path := strings.Replace(l[1], l[2], "", 1)
 		_, ext, _ := strings.Cut(path, ".")
 		versioned, plain := get("GET", "/"+l[1], ""), get("GET", "/"+path, "")
 		body, err := io.ReadAll(versioned.Body)
@@ -280,6 +286,7 @@ func TestStatic(t *testing.T) {
 			"type":            {versioned.Header.Get("Content-Type"), types[ext]},
 			"cache":           {versioned.Header.Get("Cache-Control"), "public, max-age=31536000, immutable"},
 			"cache, plain":    {plain.Header.Get("Cache-Control"), "no-cache"},
+			"cache, old":      {get("GET", "/"+strings.Replace(l[1], l[2], "v-old/", 1), "").Header.Get("Cache-Control"), "no-cache"},
 			"sniffing":        {plain.Header.Get("X-Content-Type-Options"), "nosniff"},
 			"status with tag": {get("GET", "/"+path, plain.Header.Get("ETag")).Status, "304 Not Modified"},
 			"status of HEAD":  {get("HEAD", "/"+path, "").Status, "200 OK"},
@@ -289,9 +296,42 @@ func TestStatic(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/static/", "/static", "/static/nothing.js", "/static/../page.html", "/page.html"} {
+	for _, path := range []string{"/static/", "/static", "/static/nothing.js", "/static/../metrics.html", "/metrics.html", "/static/v-old", "/static/v-old/", "/static/lib", "/static/lib/"} {
 		if got := get("GET", path, "").StatusCode; got != http.StatusNotFound {
 			t.Errorf("%s: %d", path, got)
 		}
+	}
+}
+
+// All that a viewer may ever load, as it goes over the wire.
+func TestAssetsAreSmall(t *testing.T) {
+	const most = 120_000
+	total := 0
+	err := filepath.WalkDir("static", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Base(path) == "LICENSE" {
+			return err
+		}
+		body, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		if _, err := z.Write(body); err != nil {
+			return err
+		}
+		if err := z.Close(); err != nil {
+			return err
+		}
+		t.Logf("%-40s %7d %7d", path, len(body), b.Len())
+		total += b.Len()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("all together: %d of %d bytes compressed", total, most)
+	if total > most {
+		t.Errorf("all files together are %d bytes compressed, more than %d", total, most)
 	}
 }

@@ -1,0 +1,101 @@
+// Package pages answers the pages beside that of all series: each handler asks the
+// history in process for what stands in the HTML, so that a page says something
+// without JavaScript too. Charts and what is live the page asks for itself, over the
+// HTTP API.
+package pages
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/prometheus/prometheus/promql"
+	promstorage "github.com/prometheus/prometheus/storage"
+
+	"github.com/gometheus/gometheus/internal/common/metric"
+	"github.com/gometheus/gometheus/internal/server/problem"
+	"github.com/gometheus/gometheus/internal/server/templates"
+	codes "github.com/gometheus/gometheus/pkg/errors"
+)
+
+// State is the latest value of each pushed series.
+type State interface {
+	List(ctx context.Context) ([]metric.Metric, error)
+}
+
+// Options is what the pages depend on. Now and State are required.
+type Options struct {
+	State State
+	// Engine and Storage are the history; nil: there is none.
+	Engine  promql.QueryEngine
+	Storage promstorage.Queryable
+	// Retention is how far the history goes back.
+	Retention time.Duration
+	Now       func() time.Time
+}
+
+// Pages holds the handlers.
+type Pages struct{ o Options }
+
+// New makes the handlers.
+func New(o Options) *Pages { return &Pages{o} }
+
+// Routes are the handlers by the pattern of their path; GET and HEAD go to each.
+func (p *Pages) Routes() map[string]problem.Handler {
+	return map[string]problem.Handler{hostPrefix + "*": p.Host}
+}
+
+// layout is what all pages need of a request.
+func (p *Pages) layout(r *http.Request) templates.Layout {
+	l := templates.Layout{
+		Base: templates.BaseOf(r.URL.EscapedPath()), Host: r.Host, TLS: r.TLS != nil, Now: p.o.Now(),
+	}
+	if p.history() {
+		l.Retention = p.o.Retention
+	}
+	return l
+}
+
+func (p *Pages) history() bool { return p.o.Engine != nil && p.o.Storage != nil }
+
+// respond writes a page that was made whole, so that what goes wrong becomes an
+// answer of its own.
+func respond(w http.ResponseWriter, status int, render func(io.Writer) error) error {
+	var b bytes.Buffer
+	if err := render(&b); err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", templates.ContentSecurityPolicy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	w.Write(b.Bytes()) //nolint:errcheck // the client is gone: nobody to tell
+	return nil
+}
+
+// nameIn is what a path names below prefix: /host/web-1. It may hold slashes,
+// escaped or not; a name of dots, which browsers take out of a path, stands in the
+// parameter name.
+func nameIn(u *url.URL, prefix string) (string, error) {
+	rest, _ := strings.CutPrefix(u.EscapedPath(), prefix)
+	if rest == "" {
+		rest = u.Query().Get("name")
+	} else {
+		var err error
+		if rest, err = url.PathUnescape(rest); err != nil {
+			return "", codes.Wrap(codes.Invalid, err, "the path is not escaped rightly")
+		}
+	}
+	if rest == "" || !utf8.ValidString(rest) {
+		return "", codes.New(codes.NotFound, "the path names nothing")
+	}
+	return rest, nil
+}
