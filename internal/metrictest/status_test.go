@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/gometheus/gometheus/internal/browsertest"
 	"github.com/gometheus/gometheus/internal/programtest"
+	"github.com/gometheus/gometheus/internal/server/storage/pgsql/pgtest"
 )
 
 // tile is the number of one of the tiles.
@@ -134,9 +136,19 @@ func TestNoSecret(t *testing.T) {
 	const key, password, hash = "key-battery-staple", "dsn-password-horse", "$2a$04$4Z4hFd1isJQBEm7CygQCkOR5lm7iCDlo6ejsXv5926/O3l1yMHOby"
 	web := filepath.Join(t.TempDir(), "web.yml")
 	require.NoError(t, os.WriteFile(web, []byte("basic_auth_users:\n  agent: "+hash+"\n"), 0o600))
-	// With a DSN the server would wait for that database, so one has the DSN and the
-	// other all else.
-	s := startServer(t, "KEY="+key, "WEB_CONFIG_FILE="+web, "DATABASE_DSN=")
+	database, err := pgtest.Start(os.Getenv("TEST_DATABASE_DSN"))
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if err := database.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	dsn, err := url.Parse(database.Database(t))
+	require.NoError(t, err)
+	if database.CanRestart() { // it is ours, and asks for none
+		dsn.User = url.UserPassword(dsn.User.Username(), password)
+	}
+	s := startServer(t, "KEY="+key, "WEB_CONFIG_FILE="+web, "DATABASE_DSN="+dsn.String())
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/status", nil)
 	require.NoError(t, err)
 	res, err := s.client.Do(req)
@@ -156,8 +168,35 @@ func TestNoSecret(t *testing.T) {
 		if path == "/status" {
 			require.Contains(t, body, "***")
 			require.Contains(t, body, "web.yml")
+			require.Contains(t, body, "PostgreSQL")
+			require.Contains(t, body, "0 of 1,000,000 allowed")
+			require.Contains(t, body, "All is well")
 		}
 	}
+}
+
+// TestStorageAway: that the database is away stands at the top, and the page comes
+// all the same.
+func TestStorageAway(t *testing.T) {
+	database, err := pgtest.Start("")
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if err := database.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := startServer(t, "DATABASE_DSN="+database.Database(t))
+	s.push(`{"id":"a","type":"gauge","value":1}`)
+	require.Contains(t, s.get("/status", http.StatusOK), "All is well")
+	require.Contains(t, s.get("/metric/a", http.StatusOK), "<b>1</b> series")
+	database.Halt(t, pgtest.Fast)
+	require.Eventually(t, func() bool {
+		return strings.Contains(s.get("/status", http.StatusOK), "The storage (PostgreSQL) can&#39;t be reached")
+	}, time.Minute, 100*time.Millisecond)
+	database.Resume(t)
+	require.Eventually(t, func() bool {
+		return strings.Contains(s.get("/status", http.StatusOK), "All is well")
+	}, time.Minute, 100*time.Millisecond)
 }
 
 func readAll(t *testing.T, res *http.Response) string {

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,8 +37,10 @@ const (
 	rateOver  = time.Minute
 	readEvery = 4 * time.Second
 
-	topNames  = 10
-	maxBlocks = 50
+	topNames = 10
+	// hiddenLabels is how many labels nobody gave: the name, and the kind.
+	hiddenLabels = 2
+	maxBlocks    = 50
 	// countable is up to how many series the state is walked through to count those
 	// of each name, when there is no history that knows.
 	countable = 100_000
@@ -195,12 +198,14 @@ func (s *statusSource) lookSlowly(ctx context.Context) (out slowStatus) {
 	}
 	// It walks through the index, not through the series.
 	s.past.Flush()
-	stats := s.past.DB().Head().Stats(model.MetricNameLabel, topNames)
-	for _, c := range stats.IndexPostingStats.CardinalityMetricsStats {
+	stats := s.past.DB().Head().Stats(model.MetricNameLabel, topNames+hiddenLabels)
+	for _, c := range stats.IndexPostingStats.CardinalityMetricsStats[:min(topNames, len(stats.IndexPostingStats.CardinalityMetricsStats))] {
 		out.names = append(out.names, templates.StatusCount{Name: c.Name, Count: c.Count})
 	}
 	for _, c := range stats.IndexPostingStats.CardinalityLabelStats {
-		out.labels = append(out.labels, templates.StatusCount{Name: c.Name, Count: c.Count})
+		if !strings.HasPrefix(c.Name, "__") && len(out.labels) < topNames {
+			out.labels = append(out.labels, templates.StatusCount{Name: c.Name, Count: c.Count})
+		}
 	}
 	out.from = "the head of the history"
 	for _, b := range s.past.DB().Blocks() {

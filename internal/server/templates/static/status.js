@@ -5,6 +5,7 @@ import { localTimes } from "./time.js";
 const every = 5_000;
 const button = document.getElementById("live");
 let paused = false;
+let range; // of the charts
 let under; // the AbortController of the request on its way
 
 function show(state) {
@@ -54,6 +55,10 @@ async function refresh() {
 
 button.addEventListener("click", () => {
 	paused = !paused;
+	if (range) {
+		range.paused = paused;
+		if (!paused) range.dispatchEvent(new Event("resume"));
+	}
 	show(paused ? "Paused" : "Live");
 	refresh();
 });
@@ -65,8 +70,9 @@ button.hidden = false;
 const own = document.querySelectorAll("figure.own");
 if (own.length > 0) {
 	const [{ Board }, { Range, picker }] = await Promise.all([import("./chart.js"), import("./range.js")]);
-	const range = new Range(3_600);
+	range = new Range(3_600);
 	const board = new Board(range, { interval: 15 });
+	range.paused = paused;
 	picker(document.getElementById("range"), range);
 	for (const figure of own) {
 		const { title, unit, query } = figure.dataset;
