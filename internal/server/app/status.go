@@ -153,8 +153,10 @@ func (s *statusSource) history(read, since reading) *templates.StatusHistory {
 	h.Running, h.Waiting, h.Most = s.past.Queries()
 	h.Appended = rate(read.outcomes["appended"], since.outcomes["appended"], read.at.Sub(since.at))
 	for _, o := range []struct{ name, text string }{
-		{"coalesced", "put into the sample of another"}, {"too_old", "too old to be taken"},
-		{"duplicate", "at the time of another"}, {"lost", "lost"},
+		{"coalesced", "put into the sample of another"},
+		{"too_old", "too old to be taken"},
+		{"duplicate", "at the time of another"},
+		{"lost", "lost"},
 	} {
 		if n := read.outcomes[o.name]; n > 0 {
 			h.Outcomes = append(h.Outcomes, templates.StatusReason{Reason: o.text, Count: n})

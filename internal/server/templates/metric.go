@@ -132,7 +132,7 @@ func (v metricView) Within() string {
 	case v.Seen <= 24*time.Hour:
 		return "in the last day"
 	}
-	return "in the last " + formatSpan(v.Seen)
+	return "in the last " + statusView{}.Long(v.Seen)
 }
 
 // LabelNames are the labels as JSON, for the script.

@@ -172,6 +172,12 @@ func (v statusView) Bad() bool {
 // Uptime is how long the process runs.
 func (v statusView) Uptime() time.Duration { return v.Now.Sub(v.Process.Start) }
 
+// Long is a length of time by its units that are not 0.
+func (statusView) Long(d time.Duration) string {
+	s := formatSpan(d)
+	return strings.TrimSuffix(strings.TrimSuffix(s, " 0 h"), " 0 min")
+}
+
 // Rate is a number per second: 1,234/s.
 func (statusView) Rate(n float64) string { return Quantity(n) + "/s" }
 

@@ -101,44 +101,85 @@ func (p *Pages) find(ctx context.Context, m *ofMetric, page int) error {
 	if err != nil {
 		return err
 	}
-	keys := make(map[string]bool, len(pushed))
+	f.all = len(pushed)
+	// Of so many, those that only the history knows are not looked for.
+	crowded := len(pushed) >= manySeries
+	keys := map[string]bool{}
 	var key []byte
 	for i := range pushed {
 		mt := &pushed[i]
-		f.all++
 		m.gauge, m.counter = m.gauge || mt.Kind == metric.Gauge, m.counter || mt.Kind == metric.Counter
-		key = key[:0]
-		for _, l := range mt.Labels {
-			key = appendPair(key, l.Name, l.Value)
-		}
-		keys[string(key)] = true
-		if !slices.ContainsFunc(m.filters, func(l templates.Label) bool { return mt.Labels.Get(l.Name) != l.Value }) {
-			f.pushed(mt)
+		if !crowded {
+			key = key[:0]
+			for _, l := range mt.Labels {
+				key = appendPair(key, l.Name, l.Value)
+			}
+			keys[string(key)] = true
 		}
 	}
-	if p.history() {
-		if err := p.findPast(ctx, m, keys); err != nil {
-			return err
-		}
+	matching := slices.DeleteFunc(pushed, func(mt metric.Metric) bool {
+		return slices.ContainsFunc(m.filters, func(l templates.Label) bool { return mt.Labels.Get(l.Name) != l.Value })
+	})
+	f.pushed(matching)
+	switch {
+	case p.history() && crowded:
+		now, n := p.o.Now(), 0
+		err = p.walk(ctx, m.rows, now.Add(-time.Hour), now, false, func(s promstorage.Series) bool {
+			f.sample(s, now)
+			n++
+			return n < samples
+		})
+	case p.history():
+		err = p.findPast(ctx, m, keys)
 	}
 	f.known = f.all > 0
-	return nil
+	return err
 }
 
-func (f *found) pushed(mt *metric.Metric) {
-	f.total++
-	for _, l := range mt.Labels {
-		f.count(l.Name, l.Value)
+// pushed adds the series of the state.
+func (f *found) pushed(ms []metric.Metric) {
+	sortFirst(ms, f.offset+templates.MetricPageSize)
+	for i := range ms {
+		mt := &ms[i]
+		f.total++
+		for _, l := range mt.Labels {
+			f.count(l.Name, l.Value)
+		}
+		at := time.UnixMilli(mt.Timestamp)
+		if at.After(f.newest) {
+			f.newest = at
+		}
+		if f.wanted() {
+			f.rows = append(f.rows, templates.MetricRow{
+				Kind: mt.Kind.String(), Labels: mt.Labels, Value: string(mt.AppendValue(nil)), Time: at, Pushed: true,
+			})
+		}
 	}
-	at := time.UnixMilli(mt.Timestamp)
-	if at.After(f.newest) {
-		f.newest = at
+}
+
+// sortFirst puts the first n of the order to the front, sorted. The rest comes
+// after them in no order, so that a page of many costs no sort of all.
+func sortFirst(ms []metric.Metric, n int) {
+	var order templates.Sort
+	compare := func(a, b metric.Metric) int { return order.Compare(&a, &b) }
+	if n >= len(ms)/8 {
+		slices.SortFunc(ms, compare)
+		return
 	}
-	if f.wanted() {
-		f.rows = append(f.rows, templates.MetricRow{
-			Kind: mt.Kind.String(), Labels: mt.Labels, Value: string(mt.AppendValue(nil)), Time: at, Pushed: true,
-		})
+	slices.SortFunc(ms[:n], compare)
+	// What belongs among the first waits until there are as many again.
+	waiting := n
+	for i := n; i < len(ms); i++ {
+		if order.Compare(&ms[i], &ms[n-1]) >= 0 {
+			continue
+		}
+		ms[i], ms[waiting] = ms[waiting], ms[i]
+		if waiting++; waiting == min(2*n, len(ms)) {
+			slices.SortFunc(ms[:waiting], compare)
+			waiting = n
+		}
 	}
+	slices.SortFunc(ms[:waiting], compare)
 }
 
 func appendPair(key []byte, name, val string) []byte {
@@ -153,7 +194,7 @@ func (p *Pages) findPast(ctx context.Context, m *ofMetric, keys map[string]bool)
 	f := &m.found
 	now := p.o.Now()
 	n := 0
-	err := p.walk(ctx, m.rows, now.Add(-time.Hour), now, func(promstorage.Series) bool {
+	err := p.walk(ctx, m.rows, now.Add(-time.Hour), now, false, func(promstorage.Series) bool {
 		n++
 		return n < manySeries
 	})
@@ -167,7 +208,7 @@ func (p *Pages) findPast(ctx context.Context, m *ofMetric, keys map[string]bool)
 	for _, span := range spans {
 		looked := 0
 		var key []byte
-		err := p.walk(ctx, m.rows, now.Add(-span), now, func(s promstorage.Series) bool {
+		err := p.walk(ctx, m.rows, now.Add(-span), now, true, func(s promstorage.Series) bool {
 			if looked++; looked <= samples {
 				f.sample(s, now)
 			}
@@ -202,15 +243,15 @@ func (p *Pages) findPast(ctx context.Context, m *ofMetric, keys map[string]bool)
 	return nil
 }
 
-// walk calls visit for the series of a name, sorted by labels, until it returns
-// false. Of samples nothing is read unless visit does.
-func (p *Pages) walk(ctx context.Context, name string, from, to time.Time, visit func(promstorage.Series) bool) error {
+// walk calls visit for the series of a name, in the order of their labels if it is
+// asked for, until it returns false. Of samples nothing is read unless visit does.
+func (p *Pages) walk(ctx context.Context, name string, from, to time.Time, sorted bool, visit func(promstorage.Series) bool) error {
 	q, err := p.o.Storage.Querier(from.UnixMilli(), to.UnixMilli())
 	if err != nil {
 		return fmt.Errorf("look for the series of a metric: %w", err)
 	}
 	defer func() { _ = q.Close() }() // it only reads
-	set := q.Select(ctx, true, nil, labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, name))
+	set := q.Select(ctx, sorted, nil, labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, name))
 	for set.Next() {
 		if !visit(set.At()) {
 			break
@@ -286,14 +327,13 @@ func lastSample(s promstorage.Series, from time.Time) (l last) {
 	var h *histogram.FloatHistogram
 	for kind := it.Seek(from.UnixMilli()); kind != chunkenc.ValNone; kind = it.Next() {
 		before := l.at
-		switch kind {
-		case chunkenc.ValFloat:
+		if kind == chunkenc.ValFloat {
 			t, v := it.At()
 			if l.stale = value.IsStaleNaN(v); l.stale {
 				continue
 			}
 			l.at, f, l.native = t, v, false
-		case chunkenc.ValHistogram, chunkenc.ValFloatHistogram:
+		} else {
 			t, fh := it.AtFloatHistogram(nil)
 			if l.stale = value.IsStaleNaN(fh.Sum); l.stale {
 				continue

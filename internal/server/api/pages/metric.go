@@ -226,7 +226,7 @@ func (p *Pages) near(ctx context.Context, name string) ([]string, error) {
 	return nearest(name, names, 10), nil
 }
 
-// pushed are the series of a name in the state, sorted.
+// pushed are the series of a name in the state, in no order.
 func (p *Pages) pushed(ctx context.Context, name string) ([]metric.Metric, error) {
 	var out []metric.Metric
 	if p.o.Named != nil {
@@ -243,6 +243,5 @@ func (p *Pages) pushed(ctx context.Context, name string) ([]metric.Metric, error
 		}
 		out = slices.DeleteFunc(all, func(m metric.Metric) bool { return m.Name != name })
 	}
-	templates.Select(out, "", templates.Sort{})
 	return out, nil
 }

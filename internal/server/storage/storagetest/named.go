@@ -40,10 +40,11 @@ func RunNamed(t *testing.T, s Named) {
 	require.Equal(t, "1.5", got["gauge"])
 	require.Equal(t, "2", got["gauge1"])
 	require.Equal(t, "5999", got["counter5999"])
-	for range s.Named(t.Context(), "nothing") {
-		t.Fatal("there is none")
+	for m, err := range s.Named(t.Context(), "nothing") {
+		t.Fatal("there is none", m, err)
 	}
-	for range s.Named(t.Context(), "a") {
+	for _, err := range s.Named(t.Context(), "a") {
+		require.NoError(t, err)
 		break // whoever has seen enough may go
 	}
 }
