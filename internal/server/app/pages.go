@@ -1,17 +1,26 @@
 package app
 
 import (
+	"context"
+	"iter"
 	"time"
 
+	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/internal/server/api/pages"
 	"github.com/gometheus/gometheus/internal/server/config"
+	"github.com/gometheus/gometheus/internal/server/telemetry"
 )
 
 // pageOptions is what the pages ask: the state, and the history if there is one.
-func pageOptions(cfg config.Config, state pages.State, past openedHistory) pages.Options {
-	o := pages.Options{State: state, Now: time.Now}
+func pageOptions(cfg config.Config, state pages.State, store openedStorage, past openedHistory, tell *telemetry.Telemetry) pages.Options {
+	o := pages.Options{State: state, Now: time.Now, Status: newStatusSource(cfg, store, past, tell)}
+	if n, ok := store.Storage.(interface {
+		Named(ctx context.Context, name string) iter.Seq2[metric.Metric, error]
+	}); ok {
+		o.Named = n.Named
+	}
 	if past.History != nil {
-		o.Engine, o.Storage, o.Retention = past.Engine(), past.History, cfg.HistoryRetention
+		o.Engine, o.Storage, o.Metadata, o.Retention = past.Engine(), past.History, past.History, cfg.HistoryRetention
 	}
 	return o
 }

@@ -50,8 +50,6 @@ import (
 	"github.com/prometheus/prometheus/util/compression"
 	"go.uber.org/zap"
 	"go.uber.org/zap/exp/zapslog"
-
-	"github.com/gometheus/gometheus/internal/common/metric"
 )
 
 const (
@@ -202,8 +200,7 @@ func (h *History) Run(ctx context.Context) error {
 // clock that was wrong can have made: it takes nothing that is older than the
 // newest sample by more than the out-of-order window.
 func (h *History) warnOfFuture() {
-	newest := time.UnixMilli(h.db.Head().MaxTime())
-	if h.db.Head().NumSeries() > 0 && newest.After(h.o.Now().Add(2*metric.MaxAhead*time.Millisecond)) {
+	if newest, wrong := h.Future(); wrong {
 		h.o.Log.Error("the history has samples of a time to come, taken while this machine's clock was wrong; "+
 			"current ones are refused if they are older than these by more than HISTORY_OUT_OF_ORDER: "+
 			"stop the server and move HISTORY_PATH away, or wait", zap.Time("newest", newest))

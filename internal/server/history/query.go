@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -54,8 +55,9 @@ var _ promstorage.SampleAndChunkQueryable = (*History)(nil)
 
 // gate lets a number of queries run at once. It is the engine's query tracker.
 type gate struct {
-	slots  chan int
-	closed chan struct{}
+	slots   chan int
+	closed  chan struct{}
+	waiting atomic.Int64 // queries
 }
 
 func newGate(n int) *gate {
@@ -71,6 +73,8 @@ func (g *gate) GetMaxConcurrent() int { return cap(g.slots) }
 
 // Insert implements promql.QueryTracker: it waits for a slot.
 func (g *gate) Insert(ctx context.Context, _ string) (int, error) {
+	g.waiting.Add(1)
+	defer g.waiting.Add(-1)
 	select {
 	case n := <-g.slots:
 		return n, nil

@@ -94,7 +94,10 @@ func Inner(o Options) http.Handler {
 	ask := r.With(verify(middleware.Ask), decompress)
 	read := r.With(verify(middleware.Read))
 	h := o.Problem.Handle
-	notFound := h(func(http.ResponseWriter, *http.Request) error {
+	notFound := h(func(w http.ResponseWriter, req *http.Request) error {
+		if o.Pages != nil && strings.Contains(req.Header.Get("Accept"), "text/html") {
+			return o.Pages.NotFound(w, req)
+		}
 		return &problem.Error{Status: http.StatusNotFound, Detail: "no such path"}
 	})
 

@@ -1,6 +1,7 @@
 package templates
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"time"
@@ -113,7 +114,7 @@ func RenderHost(w io.Writer, h Host) error {
 // Missing is the page of what isn't there.
 type Missing struct {
 	Layout
-	What, Name string // "machine", "web-1"
+	What, Name string // "machine", "web-1"; empty: an address that leads nowhere
 	// Near are some that are there, as links.
 	Near []Link
 }
@@ -123,7 +124,7 @@ type Link struct{ Text, URL, Note string }
 
 // RenderMissing writes it.
 func RenderMissing(w io.Writer, m Missing) error {
-	f := frame{Nav: "missing", Title: "No such " + m.What, Scripts: []string{"app.js"}, Modules: []string{"time.js"}}
+	f := frame{Nav: "missing", Title: "No such " + cmp.Or(m.What, "page"), Scripts: []string{"app.js"}, Modules: []string{"time.js"}}
 	if err := pages().ExecuteTemplate(w, "missing", struct {
 		Layout
 		frame

@@ -8,12 +8,14 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"iter"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/prometheus/prometheus/model/metadata"
 	"github.com/prometheus/prometheus/promql"
 	promstorage "github.com/prometheus/prometheus/storage"
 
@@ -21,6 +23,7 @@ import (
 	"github.com/gometheus/gometheus/internal/server/problem"
 	"github.com/gometheus/gometheus/internal/server/templates"
 	codes "github.com/gometheus/gometheus/pkg/errors"
+	"github.com/gometheus/gometheus/pkg/semaphore"
 )
 
 // State is the latest value of each pushed series.
@@ -34,20 +37,42 @@ type Options struct {
 	// Engine and Storage are the history; nil: there is none.
 	Engine  promql.QueryEngine
 	Storage promstorage.Queryable
+	// Metadata knows what metrics are; nil: nobody does.
+	Metadata Metadata
+	// Named yields the series of a name in the state, without a look at others; nil:
+	// they are picked from all.
+	Named func(ctx context.Context, name string) iter.Seq2[metric.Metric, error]
+	// Status tells what the server does; nil: there is no such page.
+	Status StatusSource
 	// Retention is how far the history goes back.
 	Retention time.Duration
 	Now       func() time.Time
 }
 
+// Metadata knows what metrics are.
+type Metadata interface {
+	Metadata(ctx context.Context, metric string) iter.Seq2[string, metadata.Metadata]
+}
+
 // Pages holds the handlers.
-type Pages struct{ o Options }
+type Pages struct {
+	o       Options
+	metrics *semaphore.Semaphore // pages of metrics at once
+}
 
 // New makes the handlers.
-func New(o Options) *Pages { return &Pages{o} }
+func New(o Options) *Pages { return &Pages{o: o, metrics: semaphore.New(2)} }
 
 // Routes are the handlers by the pattern of their path; GET and HEAD go to each.
 func (p *Pages) Routes() map[string]problem.Handler {
-	return map[string]problem.Handler{hostPrefix + "*": p.Host}
+	routes := map[string]problem.Handler{
+		hostPrefix + "*": p.Host,
+		"/metric/*":      p.metric,
+	}
+	if p.o.Status != nil {
+		routes["/status"] = p.status
+	}
+	return routes
 }
 
 // layout is what all pages need of a request.
