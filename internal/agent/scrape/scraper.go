@@ -50,7 +50,7 @@ func New(o Options) (*Scraper, error) {
 		transport = s.own
 	}
 	// The context of a scrape ends it.
-	s.client = &http.Client{Transport: transport}
+	s.client = &http.Client{Transport: transport, CheckRedirect: redirected}
 	return s, nil
 }
 

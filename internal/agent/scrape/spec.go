@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -36,7 +37,7 @@ func ParseTargets(list []string, instance string) ([]Spec, error) {
 	for i, entry := range list {
 		s, err := parseTarget(strings.TrimSpace(entry), instance)
 		if err != nil {
-			return nil, fmt.Errorf("target %d, %q: %w", i+1, redact(entry), err)
+			return nil, fmt.Errorf("target %d, %q: %w", i+1, redact(entry, list[i+1:]), err)
 		}
 		for _, o := range out {
 			if o.Job == s.Job && o.Instance == s.Instance {
@@ -128,8 +129,12 @@ func loopback(host string) bool {
 	return err == nil && (addr.IsLoopback() || addr.IsUnspecified())
 }
 
-// redact hides what may be user and password, and the query.
-func redact(entry string) string {
+// redact hides what may be user and password, and the query. A password with a
+// comma in it goes on in what comes after.
+func redact(entry string, after []string) string {
+	if !strings.Contains(entry, "@") && slices.ContainsFunc(after, func(s string) bool { return strings.Contains(s, "@") }) {
+		return "***"
+	}
 	if at := strings.LastIndex(entry, "@"); at >= 0 {
 		start := 0
 		if i := strings.Index(entry, "://"); i >= 0 && i < at {
