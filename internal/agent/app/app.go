@@ -144,13 +144,14 @@ type agent struct {
 	// loop, and to Run after that has ended.
 	inHand handful
 
-	away     condition // the server doesn't take batches
-	denied   reminder  // it doesn't take them from this agent
-	refusing condition // it takes them and refuses what they hold
-	full     condition // samples go because the buffer is full
-	overfull condition // the same of requests
-	stuck    condition // the spool takes nothing
-	unkept   condition // the server keeps no history
+	away      condition // the server doesn't take batches
+	denied    reminder  // it doesn't take them from this agent
+	refusing  condition // it takes them and refuses what they hold
+	rejecting condition // the same of samples for the history
+	full      condition // samples go because the buffer is full
+	overfull  condition // the same of requests
+	stuck     condition // the spool takes nothing
+	unkept    condition // the server keeps no history
 }
 
 // Run is the agent. It returns nil when ctx has ended and everything is stopped,
@@ -352,6 +353,11 @@ func (a *agent) lastFlush(hard context.Context) {
 	a.add(late)
 	if a.programs != nil { // what came until the socket was closed
 		a.add(a.programs.Collect(ctx))
+		late, err = a.programs.Drain(ctx)
+		if err != nil {
+			a.log.Warn("left behind", zap.Error(err))
+		}
+		a.add(late)
 	}
 	// An error means that the time is up; what remains is counted in the summary.
 	if err := a.flush(hard); err != nil {

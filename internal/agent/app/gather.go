@@ -24,6 +24,9 @@ func (a *agent) scraped(p scrape.Payload) {
 	if a.scrapes.Add(1) == int64(a.targets) {
 		close(a.first)
 	}
+	if dropped == 0 && a.requests.Tight() {
+		return // others will have to go for the next
+	}
 	a.filled(dropped, &a.overfull, "too much waits for the server: the oldest scrapes go")
 }
 

@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -60,22 +61,21 @@ func newSources(cfg *config.Config, log *zap.Logger) (*sources, error) {
 		if err != nil {
 			return nil, err
 		}
-		gather("node", g)
+		gather(config.NodeJob, g)
 	}
-	// The jobs are those under which dashboards know these metrics.
 	if c.Has(config.Container) {
-		gather("cadvisor", registryOf(container.New(container.Options{Root: c.HostRoot, DockerHost: c.DockerHost, Log: log})))
+		gather(config.ContainerJob, registryOf(container.New(container.Options{Root: c.HostRoot, DockerHost: c.DockerHost, Log: log})))
 	}
 	if c.Has(config.Process) {
-		gather("process", registryOf(process.New(process.Options{Root: c.HostRoot, CommandLine: c.ProcessCommandLine, Log: log})))
+		gather(config.ProcessJob, registryOf(process.New(process.Options{Root: c.HostRoot, CommandLine: c.ProcessCommandLine, Log: log})))
 	}
 	if c.StatsD != "" {
 		labels, err := labelSet(cfg.Labels)
 		if err != nil {
 			return nil, err
 		}
-		s.statsd = statsd.New(statsd.Options{Address: c.StatsD, Labels: labels, Hold: cfg.ReportInterval, Log: log})
-		gather("statsd", s.statsd)
+		s.statsd = statsd.New(statsd.Options{Address: c.StatsD, Labels: externalOf(labels), Hold: cfg.ReportInterval, Log: log})
+		gather(config.StatsDJob, s.statsd)
 	}
 	specs, err := scrape.ParseTargets(c.Scrape, instance)
 	if err != nil {
@@ -85,6 +85,11 @@ func newSources(cfg *config.Config, log *zap.Logger) (*sources, error) {
 		s.targets = append(s.targets, spec.Target())
 	}
 	return s, nil
+}
+
+// externalOf is the labels beside those of a target.
+func externalOf(labels metric.Labels) metric.Labels {
+	return slices.DeleteFunc(slices.Clone(labels), func(l metric.Label) bool { return l.Name == "instance" || l.Name == "job" })
 }
 
 // registryOf is a registry of one collector.
@@ -108,11 +113,7 @@ func instanceOf(cfg *config.Config) string {
 func newScraper(cfg *config.Config, targets []scrape.Target, labels metric.Labels, o scrape.Options) (*scrape.Scraper, error) {
 	o.Targets = targets
 	o.Interval = cfg.Collect.Interval
-	for _, l := range labels {
-		if l.Name != "instance" {
-			o.External = append(o.External, l)
-		}
-	}
+	o.External = externalOf(labels)
 	o.Limits = scrape.Limits{
 		Body: cfg.Collect.ScrapeLimitBody, Samples: cfg.Collect.ScrapeLimitSamples,
 		// What the server doesn't take either.
