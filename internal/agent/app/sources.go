@@ -74,7 +74,10 @@ func newSources(cfg *config.Config, log *zap.Logger) (*sources, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.statsd = statsd.New(statsd.Options{Address: c.StatsD, Labels: externalOf(labels), Hold: cfg.ReportInterval, Log: log})
+		external := externalOf(labels)
+		s.statsd = statsd.New(statsd.Options{
+			Address: c.StatsD, Labels: external, Spare: len(labels) - len(external), Hold: cfg.ReportInterval, Log: log,
+		})
 		gather(config.StatsDJob, s.statsd)
 	}
 	specs, err := scrape.ParseTargets(c.Scrape, instance)
