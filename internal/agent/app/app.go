@@ -133,12 +133,10 @@ type agent struct {
 	outbox   outbox
 	spool    *spool.Spool  // in outbox; nil without a disk
 	maxAge   time.Duration // of a batch
-	// batchSize is how many metrics a batch has at most.
-	batchSize int
-	client    *client.Client
-	skew      skew
-	stats     stats
-	alive     health.Monitor
+	client   *client.Client
+	skew     skew
+	stats    stats
+	alive    health.Monitor
 
 	// inHand is what is encoded and not yet in the outbox. It belongs to the report
 	// loop, and to Run after that has ended.
@@ -229,16 +227,15 @@ func newAgent(cfg config.Config, log *zap.Logger, o Options) (*agent, error) {
 		return nil, err
 	}
 	a := &agent{
-		cfg:       cfg,
-		log:       log,
-		statsd:    src.statsd,
-		buffer:    buffer.New(cmp.Or(o.BufferSize, defaultBuffer)),
-		requests:  buffer.NewRequests(defaultRequests),
-		maxAge:    maxAge,
-		batchSize: batchSize(cfg.BatchSize, labels),
-		client:    c,
-		skew:      skew{wall: wall, log: log},
-		stats:     stats{start: time.Now()},
+		cfg:      cfg,
+		log:      log,
+		statsd:   src.statsd,
+		buffer:   buffer.New(cmp.Or(o.BufferSize, defaultBuffer)),
+		requests: buffer.NewRequests(defaultRequests),
+		maxAge:   maxAge,
+		client:   c,
+		skew:     skew{wall: wall, log: log},
+		stats:    stats{start: time.Now()},
 	}
 	if o.Collectors == nil {
 		src.collectors = append(src.collectors, &self{a: a, every: cfg.ReportInterval, now: wall})
@@ -314,19 +311,6 @@ func labelSet(m map[string]string) (metric.Labels, error) {
 		labels = append(labels, metric.Label{Name: name, Value: m[name]})
 	}
 	return labels.Normalize()
-}
-
-// batchBytes is how large a batch of many metrics gets, roughly: below what a
-// server takes, even if it can't be compressed.
-const batchBytes = 6 << 20
-
-// batchSize is how many metrics fit a batch, of at most limit.
-func batchSize(limit int, labels metric.Labels) int {
-	each := 200 // name, type, value, time
-	for _, l := range labels {
-		each += len(l.Name) + len(l.Value) + 6
-	}
-	return min(limit, max(1, batchBytes/each))
 }
 
 // profile writes the profiles asked for until ctx ends.
