@@ -126,7 +126,7 @@ func TestNothingIsLost(t *testing.T) {
 			running = false
 		default:
 		}
-		collect(b.Take(1 + rand.IntN(20), 1<<20))
+		collect(b.Take(1+rand.IntN(20), 1<<20))
 	}
 	for b.Len() > 0 {
 		collect(b.Take(7, 1<<20))
