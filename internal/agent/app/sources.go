@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -56,7 +57,7 @@ func newSources(cfg *config.Config, log *zap.Logger) (*sources, error) {
 	if c.Has(config.Node) || c.TextfileDir != "" {
 		g, err := node.New(node.Options{
 			Enable: c.NodeEnable, Disable: c.NodeDisable, TextfileOnly: !c.Has(config.Node),
-			Root: c.HostRoot, TextfileDir: c.TextfileDir, Timeout: min(c.Interval, node.DefaultTimeout), Log: log,
+			Root: c.HostRoot, TextfileDir: c.TextfileDir, Timeout: nodeTimeout(c.Interval), Log: log,
 		})
 		if err != nil {
 			return nil, err
@@ -90,6 +91,14 @@ func newSources(cfg *config.Config, log *zap.Logger) (*sources, error) {
 	return s, nil
 }
 
+// scrapeTimeout is what a scrape may take.
+func scrapeTimeout(interval time.Duration) time.Duration { return min(interval, 10*time.Second) }
+
+// nodeTimeout is what one collector of node may take: less than a scrape, which
+// else would fail as a whole when one hangs. It is still longer than what upstream's
+// filesystem collector grants a mount.
+func nodeTimeout(interval time.Duration) time.Duration { return scrapeTimeout(interval) * 4 / 5 }
+
 // externalOf is the labels beside those of a target.
 func externalOf(labels metric.Labels) metric.Labels {
 	return slices.DeleteFunc(slices.Clone(labels), func(l metric.Label) bool { return l.Name == "instance" || l.Name == "job" })
@@ -115,7 +124,7 @@ func instanceOf(cfg *config.Config) string {
 // scraper makes the scraper of the targets.
 func newScraper(cfg *config.Config, targets []scrape.Target, labels metric.Labels, o scrape.Options) (*scrape.Scraper, error) {
 	o.Targets = targets
-	o.Interval = cfg.Collect.Interval
+	o.Interval, o.Timeout = cfg.Collect.Interval, scrapeTimeout(cfg.Collect.Interval)
 	o.External = externalOf(labels)
 	o.Limits = scrape.Limits{
 		Body: cfg.Collect.ScrapeLimitBody, Samples: cfg.Collect.ScrapeLimitSamples,
