@@ -103,6 +103,11 @@ func (c *Collect) check() error {
 			}
 		}
 	}
+	for _, name := range c.NodeEnable {
+		if slices.Contains(c.NodeDisable, name) {
+			return wrong("NODE_DISABLE", name, "collectors that NODE_ENABLE doesn't name too")
+		}
+	}
 	return nil
 }
 

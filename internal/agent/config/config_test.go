@@ -328,11 +328,12 @@ func TestWrongSources(t *testing.T) {
 		{"--scrape=http://user:hunter2@h:1,http://user:hunter2@h:1/other", "different names"},
 		{"--node-enable=sytemd", `NODE_ENABLE "sytemd"`},
 		{"--node-disable=cpux", `NODE_DISABLE "cpux"`},
+		{"--node-disable=nfs --node-enable=nfs", `NODE_DISABLE "nfs"`},
 	} {
 		if runtime.GOOS != "linux" && strings.Contains(tt.arg, "node") { // it isn't among the default collectors there
 			continue
 		}
-		_, err := parse(nil, tt.arg)
+		_, err := parse(nil, strings.Fields(tt.arg)...)
 		requireLine(t, err)
 		require.ErrorContains(t, err, tt.want)
 		require.NotContains(t, err.Error(), "hunter2")
