@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Spec is a target as it is written in the configuration.
@@ -55,6 +56,9 @@ func errSame(a, b, job, instance string) error {
 }
 
 func parseTarget(entry, instance string) (Spec, error) {
+	if !utf8.ValidString(entry) {
+		return Spec{}, errors.New("it is no UTF-8") // which labels must be
+	}
 	name, rest, named := strings.Cut(entry, "=")
 	if named = named && !strings.ContainsAny(name, ":/?#@[]"); !named {
 		rest = entry // the = is one of a query
