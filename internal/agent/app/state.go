@@ -46,6 +46,13 @@ func (c *condition) leaveAfter(quiet time.Duration) (since time.Duration, n int)
 	return since, n
 }
 
+// recent tells whether something of the trouble happened within d.
+func (c *condition) recent(d time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n > 0 && time.Since(c.last) < d
+}
+
 // lasts tells whether there is trouble now, and since when.
 func (c *condition) lasts() (since time.Duration, yes bool) {
 	c.mu.Lock()
