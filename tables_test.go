@@ -193,7 +193,7 @@ func TestCollectorsTable(t *testing.T) {
 			}
 		}
 		require.Equal(t, map[string]string{"node": "node", "container": "cadvisor", "process": "process"}, scraped, file)
-		require.Subset(t, goStrings(t, "internal/agent/app/sources.go", `gather\("(\w+)"`), slices.Collect(maps.Values(scraped)))
+		require.Subset(t, goStrings(t, "internal/agent/config/collect.go", `Job\s+= "(\w+)"`), slices.Collect(maps.Values(scraped)))
 		delete(got, []string{"always", "всегда"}[i])
 		require.Equal(t, want, got, file)
 	}

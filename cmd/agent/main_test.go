@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -62,6 +63,21 @@ func TestSendsUntilStopped(t *testing.T) {
 		assert.NotContains(t, p.Err.String(), "a-secret-key")
 		hs.Close()
 	}
+}
+
+// TestCollectorHangs: one of node's collectors that hangs costs its own metrics and
+// no others.
+func TestCollectorHangs(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("node runs on Linux")
+	}
+	dir := t.TempDir()
+	require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "hangs.prom"), 0o600)) // nobody ever writes to it
+	p := processtest.Start(t, "--once", "--collectors", "node", "--textfile-dir", dir, "--scrape-interval", "3")
+	assert.Zero(t, p.Code(), "%s", &p.Err)
+	assert.Regexp(t, `(?m)^up\{.*job="node"\} 1$`, p.Out.String())
+	assert.Regexp(t, `(?m)^node_scrape_collector_success\{collector="textfile",.*\} 0$`, p.Out.String())
+	assert.Contains(t, p.Out.String(), "\nnode_time_seconds{")
 }
 
 // TestSpoolSurvivesKill: what an agent spooled before kill -9 is sent by the

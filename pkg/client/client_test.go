@@ -673,6 +673,9 @@ func TestRemoteWrite(t *testing.T) {
 	send := func(status int, contentType, text string) error {
 		answer = func(w http.ResponseWriter) {
 			w.Header().Set("Content-Type", contentType)
+			w.Header().Set("X-Prometheus-Remote-Write-Samples-Written", "2")
+			w.Header().Set("X-Prometheus-Remote-Write-Histograms-Written", "1")
+			w.Header().Set("X-Prometheus-Remote-Write-Exemplars-Written", "4")
 			w.WriteHeader(status)
 			_, err := io.WriteString(w, text)
 			assert.NoError(t, err)
@@ -696,6 +699,7 @@ func TestRemoteWrite(t *testing.T) {
 		require.True(t, ok, "%d: %v", status, err)
 		assert.Equal(t, permanent, e.Permanent(), "%d", status)
 		assert.Equal(t, "sample 3: too old", e.Problem.Detail)
+		assert.Equal(t, 3, e.Written)
 	}
 	// Of a proxy, who knows nothing of it.
 	e, ok := errors.AsType[*client.Error](send(413, "text/html", "<h1>too large</h1>"))

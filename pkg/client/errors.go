@@ -37,6 +37,8 @@ type Error struct {
 	RetryAfter time.Duration
 	// Date is what the server's clock said, zero if the answer doesn't tell.
 	Date time.Time
+	// Written is how many samples of a remote write count nevertheless.
+	Written int
 
 	// text: the answer to a remote write, which has no problems but lines of text.
 	text bool
@@ -118,6 +120,10 @@ func newError(status int, header http.Header, body []byte, maxWait time.Duration
 		e.Problem.Detail = shorten(strings.ToValidUTF8(line, "\uFFFD"))
 	}
 	e.Problem.Status = status
+	for _, what := range [...]string{"Samples", "Histograms"} {
+		n, _ := strconv.ParseUint(header.Get("X-Prometheus-Remote-Write-"+what+"-Written"), 10, 31) // zero with an error
+		e.Written += int(n)
+	}
 	return e
 }
 

@@ -133,24 +133,23 @@ type agent struct {
 	outbox   outbox
 	spool    *spool.Spool  // in outbox; nil without a disk
 	maxAge   time.Duration // of a batch
-	// batchSize is how many metrics a batch has at most.
-	batchSize int
-	client    *client.Client
-	skew      skew
-	stats     stats
-	alive     health.Monitor
+	client   *client.Client
+	skew     skew
+	stats    stats
+	alive    health.Monitor
 
 	// inHand is what is encoded and not yet in the outbox. It belongs to the report
 	// loop, and to Run after that has ended.
 	inHand handful
 
-	away     condition // the server doesn't take batches
-	denied   reminder  // it doesn't take them from this agent
-	refusing condition // it takes them and refuses what they hold
-	full     condition // samples go because the buffer is full
-	overfull condition // the same of requests
-	stuck    condition // the spool takes nothing
-	unkept   condition // the server keeps no history
+	away      condition // the server doesn't take batches
+	denied    reminder  // it doesn't take them from this agent
+	refusing  condition // it takes them and refuses what they hold
+	rejecting condition // the same of samples for the history
+	full      condition // samples go because the buffer is full
+	overfull  condition // the same of requests
+	stuck     condition // the spool takes nothing
+	unkept    condition // the server keeps no history
 }
 
 // Run is the agent. It returns nil when ctx has ended and everything is stopped,
@@ -228,16 +227,15 @@ func newAgent(cfg config.Config, log *zap.Logger, o Options) (*agent, error) {
 		return nil, err
 	}
 	a := &agent{
-		cfg:       cfg,
-		log:       log,
-		statsd:    src.statsd,
-		buffer:    buffer.New(cmp.Or(o.BufferSize, defaultBuffer)),
-		requests:  buffer.NewRequests(defaultRequests),
-		maxAge:    maxAge,
-		batchSize: batchSize(cfg.BatchSize, labels),
-		client:    c,
-		skew:      skew{wall: wall, log: log},
-		stats:     stats{start: time.Now()},
+		cfg:      cfg,
+		log:      log,
+		statsd:   src.statsd,
+		buffer:   buffer.New(cmp.Or(o.BufferSize, defaultBuffer)),
+		requests: buffer.NewRequests(defaultRequests),
+		maxAge:   maxAge,
+		client:   c,
+		skew:     skew{wall: wall, log: log},
+		stats:    stats{start: time.Now()},
 	}
 	if o.Collectors == nil {
 		src.collectors = append(src.collectors, &self{a: a, every: cfg.ReportInterval, now: wall})
@@ -315,19 +313,6 @@ func labelSet(m map[string]string) (metric.Labels, error) {
 	return labels.Normalize()
 }
 
-// batchBytes is how large a batch of many metrics gets, roughly: below what a
-// server takes, even if it can't be compressed.
-const batchBytes = 6 << 20
-
-// batchSize is how many metrics fit a batch, of at most limit.
-func batchSize(limit int, labels metric.Labels) int {
-	each := 200 // name, type, value, time
-	for _, l := range labels {
-		each += len(l.Name) + len(l.Value) + 6
-	}
-	return min(limit, max(1, batchBytes/each))
-}
-
 // profile writes the profiles asked for until ctx ends.
 func (a *agent) profile(ctx context.Context, o Options) {
 	err := pprof.Run(ctx, pprof.Config{
@@ -352,6 +337,11 @@ func (a *agent) lastFlush(hard context.Context) {
 	a.add(late)
 	if a.programs != nil { // what came until the socket was closed
 		a.add(a.programs.Collect(ctx))
+		late, err = a.programs.Drain(ctx)
+		if err != nil {
+			a.log.Warn("left behind", zap.Error(err))
+		}
+		a.add(late)
 	}
 	// An error means that the time is up; what remains is counted in the summary.
 	if err := a.flush(hard); err != nil {

@@ -18,11 +18,22 @@ func (a *agent) scrape(ctx context.Context, asked <-chan struct{}) {
 	}
 }
 
+// unkeptPause is how often is tried whether a server that kept no history does
+// now. Each try costs it a line in its log.
+const unkeptPause = time.Minute
+
 // scraped takes the samples of one scrape.
 func (a *agent) scraped(p scrape.Payload) {
+	if a.unkept.recent(unkeptPause) {
+		a.stats.refused.add(p.Samples)
+		return
+	}
 	dropped := a.requests.Add(client.RemoteWriteBatch(p.Body, p.Samples))
 	if a.scrapes.Add(1) == int64(a.targets) {
 		close(a.first)
+	}
+	if dropped == 0 && a.requests.Tight() {
+		return // others will have to go for the next
 	}
 	a.filled(dropped, &a.overfull, "too much waits for the server: the oldest scrapes go")
 }

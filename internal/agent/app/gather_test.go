@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/klauspost/compress/snappy"
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -29,7 +30,9 @@ import (
 // history takes remote write beside a server's pushes. It is a transport too.
 type history struct {
 	*server
-	status int // of its answers; 0: 204, and the samples count
+	status int // of its answers; 0: 204, and the samples count; 400: all but one of the scrape's do
+	// missed: a proxy answers, which misses its server.
+	missed bool
 
 	mu      sync.Mutex
 	tries   int
@@ -37,6 +40,15 @@ type history struct {
 }
 
 func (h *history) RoundTrip(r *http.Request) (*http.Response, error) {
+	h.mu.Lock()
+	missed := h.missed
+	h.mu.Unlock()
+	if missed {
+		return &http.Response{
+			StatusCode: http.StatusNotFound, Header: http.Header{"Content-Type": {"text/plain"}},
+			Body: io.NopCloser(strings.NewReader("404 page not found\n")), Request: r,
+		}, nil
+	}
 	if r.URL.Path != "/api/v1/write" {
 		return h.server.RoundTrip(r)
 	}
@@ -51,6 +63,16 @@ func (h *history) RoundTrip(r *http.Request) (*http.Response, error) {
 	case 0:
 	case -1:
 		return nil, errAway
+	case http.StatusBadRequest:
+		if plain, err := snappy.Decode(nil, body); err != nil || !bytes.Contains(plain, []byte("clock_seconds")) {
+			return res, nil
+		}
+		res.StatusCode = http.StatusBadRequest
+		res.Header.Set("Content-Type", "text/plain; charset=utf-8")
+		res.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+		res.Header.Set("X-Prometheus-Remote-Write-Samples-Written", "5")
+		res.Body = io.NopCloser(strings.NewReader("series 1: too old sample\n"))
+		return res, nil
 	default:
 		res.StatusCode = h.status
 		res.Header.Set("Content-Type", "application/problem+json")
@@ -158,13 +180,95 @@ func TestNoHistory(t *testing.T) {
 			}, polls)
 			time.Sleep(5 * time.Minute)
 			synctest.Wait()
-			require.Greater(t, h.tries, 15, "it is tried again, with each scrape")
+			require.InDelta(t, 5, h.tries, 1, "it is tried again, but not with each scrape")
 			require.Equal(t, 1, strings.Count(strings.Join(r.said(), "\n"), "keeps no history"))
+			h.mu.Lock()
+			h.status = 0
+			h.mu.Unlock()
+			time.Sleep(2 * time.Minute)
 			_, last := r.end()
+			require.Contains(t, r.said(), "the server keeps a history again")
+			require.Greater(t, len(h.of("clock_seconds")), 3)
 			require.EqualValues(t, 0, last["given_up_metrics"])
 			require.EqualValues(t, polls.polls, h.sums["PollCount"])
 		})
 	}
+}
+
+// TestProxyMissesServer: what a proxy says that misses its server is no word of the
+// server, and costs nothing.
+func TestProxyMissesServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &history{server: newServer(t)}
+		r := start(t, h.server, func(cfg *config.Config, o *app.Options) {
+			o.Transport, o.Targets = h, []scrape.Target{clock(time.Now())}
+		}, &counting{n: 1})
+		time.Sleep(time.Minute + time.Second) // fake time
+		h.mu.Lock()
+		h.missed = true
+		h.mu.Unlock()
+		time.Sleep(5 * time.Minute) // fake time
+		h.mu.Lock()
+		h.missed = false
+		h.mu.Unlock()
+		time.Sleep(2 * time.Minute) // fake time
+		_, last := r.end()
+		require.Len(t, h.of("clock_seconds"), 8*60/15+1)
+		require.NotContains(t, strings.Join(r.said(), "\n"), "keeps no history")
+		require.EqualValues(t, 0, last["refused_metrics"])
+	})
+}
+
+// TestSamplesRefused: of a target whose samples are refused each time there is one
+// line and one dead letter, though those of another target and the pushes are
+// taken.
+func TestSamplesRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, fs := &history{server: newServer(t), status: http.StatusBadRequest}, vfs.NewMem()
+		other := prometheus.NewRegistry()
+		r := start(t, h.server, func(cfg *config.Config, o *app.Options) {
+			o.Transport, o.FS, cfg.SpoolDir = h, fs, "/spool"
+			o.Targets = []scrape.Target{clock(time.Now()), {Job: "other", Source: scrape.Gatherer("other", other)}}
+		}, &counting{n: 1})
+		time.Sleep(time.Hour - time.Second) // fake time
+		synctest.Wait()
+		const refuses = "the server refuses samples for its history, which are lost"
+		require.Equal(t, []string{refuses}, r.said())
+		require.EqualValues(t, 1, r.field(refuses, "samples"))
+		require.EqualValues(t, "/spool/dead", r.field(refuses, "folder"))
+		names, err := fs.List("/spool/dead")
+		require.NoError(t, err)
+		require.Len(t, names, 2, "a body and a reason")
+		h.mu.Lock()
+		h.status = 0
+		h.mu.Unlock()
+		time.Sleep(6 * time.Minute) // fake time
+		_, last := r.end()
+		require.Equal(t, []string{refuses, "the server takes all samples again"}, r.said())
+		require.EqualValues(t, 240, last["refused_metrics"], "one of each scrape")
+		require.EqualValues(t, 0, last["expired_metrics"])
+	})
+}
+
+// TestStopWhileGathering: a source that hangs keeps nobody else from the end.
+func TestStopWhileGathering(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &history{server: newServer(t)}
+		hangs := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+			time.Sleep(time.Hour) // fake time
+			return nil, nil
+		})
+		polls := &counting{n: 1}
+		r := start(t, h.server, func(cfg *config.Config, o *app.Options) {
+			o.Transport, o.Targets = h, []scrape.Target{{Job: "hangs", Source: scrape.Gatherer("hangs", hangs)}}
+		}, polls)
+		time.Sleep(17 * time.Second) // fake time
+		took, last := r.end()
+		require.Less(t, took, 2*time.Second)
+		require.EqualValues(t, 0, last["given_up_metrics"])
+		require.EqualValues(t, polls.polls, h.sums["PollCount"])
+		time.Sleep(time.Hour) // until it hangs no more
+	})
 }
 
 // TestStatsD: a program's increments count once, those that come last too.
@@ -273,6 +377,17 @@ func TestOnce(t *testing.T) {
 		assert.Contains(t, out.String(), line+"\n")
 	}
 	assert.NotContains(t, out.String(), "node_cpu")
+}
+
+// TestOnceStatsD: the receiver's own series have the labels of any other target.
+func TestOnceStatsD(t *testing.T) {
+	cfg := config.Default()
+	cfg.Labels = map[string]string{"instance": "web-1", "env": "test", "job": "mine"}
+	cfg.Collect.Collectors, cfg.Collect.StatsD = nil, freeUDP(t)
+	var out bytes.Buffer
+	require.NoError(t, app.Once(t.Context(), cfg, zap.NewNop(), &out))
+	require.Contains(t, out.String(), `gometheus_agent_statsd_packets_total{env="test",instance="web-1",job="statsd"} 0`)
+	require.NotContains(t, out.String(), "exported_")
 }
 
 // TestUnknownNodeCollector: it is found out at the start.

@@ -45,7 +45,7 @@ type outbox interface {
 var errNotKept = errors.New("the spool takes nothing")
 
 // lease is a batch on its way. It is settled once: by Ack when the server has
-// accepted the batch, by Refuse when it never will, by Expire when it has got too
+// decided on the batch and nothing of it is worth keeping, by Refuse when it never will, by Expire when it has got too
 // old. Nack gives it back. None of them waits for anybody.
 type lease interface {
 	Batch() sealed

@@ -76,12 +76,16 @@ func (a *agent) flush(ctx context.Context) error {
 	}
 }
 
+// batchBytes is how large a batch of many metrics gets, roughly: below what a
+// server takes, even if it can't be compressed.
+const batchBytes = 6 << 20
+
 // fill takes the hand full of at most left metrics and returns how many left the
 // buffer.
 func (a *agent) fill(left int) (taken int) {
 	h := &a.inHand
 	for size := 0; taken < left && len(h.batches) < a.outbox.Group() && size < groupBytes; {
-		metrics := a.buffer.Take(min(a.batchSize, left-taken))
+		metrics := a.buffer.Take(min(a.cfg.BatchSize, left-taken), batchBytes)
 		if len(metrics) == 0 {
 			break
 		}

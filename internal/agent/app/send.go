@@ -73,7 +73,9 @@ func (a *agent) deliver(soft, hard context.Context, l lease) {
 		l.Ack()
 	case isNoHistory(err):
 		a.unwanted(s, err)
-		l.Expire()
+		l.Ack()
+	case !undecided(err) && s.ContentType == client.RemoteWrite:
+		a.rejected(s, l, err)
 	case !undecided(err):
 		a.refused(s, l, err)
 	case errors.Is(context.Cause(ctx), errExpired):
@@ -109,15 +111,16 @@ func isNoHistory(err error) bool {
 	return ok
 }
 
-// hasNoHistory tells whether the server says so, or takes pushes and doesn't know
-// remote write: then it isn't the address that is wrong.
-func (a *agent) hasNoHistory(s sealed, err error) bool {
+// hasNoHistory tells whether the server says so, or doesn't know remote write and
+// is there all the same: then it is neither the address that is wrong nor a proxy
+// that misses its server.
+func (a *agent) hasNoHistory(ctx context.Context, s sealed, err error) bool {
 	e, ok := errors.AsType[*client.Error](err)
 	if !ok || s.ContentType != client.RemoteWrite {
 		return false
 	}
 	unknown := e.Status == http.StatusNotFound || e.Status == http.StatusMethodNotAllowed
-	return e.Problem.Code == string(codes.NoHistory) || unknown && a.stats.pushed.Load()
+	return e.Problem.Code == string(codes.NoHistory) || unknown && a.client.Ping(ctx) == nil
 }
 
 // try sends the batch until it is decided. The end of pause ends a pause between
@@ -135,7 +138,7 @@ func (a *agent) try(pause, ctx context.Context, alive *health.Loop, s sealed, p 
 		alive.Waits()
 		// What the end of ctx has cut short is no news of the server.
 		switch {
-		case a.hasNoHistory(s, err):
+		case a.hasNoHistory(ctx, s, err):
 			return retry.Permanent(&noHistoryError{err})
 		case undecided(err) && ctx.Err() == nil:
 			a.failed(err, began)
@@ -177,18 +180,26 @@ func (a *agent) accepted(s sealed, res client.Result) {
 	a.answered()
 	a.skew.heard(res.Date)
 	a.stats.sent.add(s.Count)
-	if s.ContentType == "" {
-		a.stats.pushed.Store(true)
-	} else if since, n := a.unkept.leave(); n > 0 {
-		a.log.Info("the server keeps a history again", zap.Duration("lost_for", round(since)))
-	}
 	if res.Replayed {
 		a.stats.replayed.add(s.Count)
 	}
-	if since, n := a.refusing.leave(); n > 0 {
+	if s.ContentType == client.RemoteWrite {
+		a.kept()
+	} else if since, n := a.refusing.leave(); n > 0 {
 		a.log.Info("the server accepts batches again", zap.Duration("refused_for", round(since)), zap.Int("refused_batches", n))
 	}
 	a.log.Debug("batch accepted", zap.String("key", s.Key), zap.Int("metrics", s.Count), zap.Bool("replayed", res.Replayed))
+}
+
+// kept notes that the history took a batch whole.
+func (a *agent) kept() {
+	if since, n := a.unkept.leave(); n > 0 {
+		a.log.Info("the server keeps a history again", zap.Duration("lost_for", round(since)))
+	}
+	// One target's samples may be refused each time, and those of the others not.
+	if since, n := a.rejecting.leaveAfter(max(remindEvery, 4*a.cfg.Collect.Interval)); n > 0 {
+		a.log.Info("the server takes all samples again", zap.Duration("refused_for", round(since)), zap.Int("refused_samples", n))
+	}
 }
 
 // unwanted notes samples for which the server has no place.
@@ -199,6 +210,33 @@ func (a *agent) unwanted(s sealed, err error) {
 		a.log.Warn("the server keeps no history (HISTORY=false), so what is collected for it alone is lost: "+
 			"node, container, process, SCRAPE, TEXTFILE_DIR, and the timers of STATSD", zap.Error(err))
 	}
+}
+
+// rejected gives up the samples of a batch that the history doesn't take; the rest
+// counts. The first such batch is kept for people to look at. The others aren't: a
+// target whose samples are too old has one each time, and they would push out the
+// dead letters that hold increments.
+func (a *agent) rejected(s sealed, l lease, err error) {
+	a.answered()
+	why, _ := errors.AsType[*client.Error](err) // or it would be undecided
+	a.skew.heard(why.Date)
+	written := min(why.Written, s.Count)
+	a.stats.sent.metrics.Add(int64(written))
+	a.stats.refused.add(s.Count - written)
+	if first := a.rejecting.enter(max(s.Count-written, 1)); !first {
+		l.Ack()
+		a.log.Debug("samples refused", zap.Error(err), zap.Int("samples", s.Count-written))
+		return
+	}
+	where, failure := l.Refuse(why)
+	if failure != nil {
+		a.log.Error("a refused batch can't be kept among the dead letters", zap.Error(failure), zap.String("key", s.Key))
+	}
+	fields := []zap.Field{zap.Error(err), zap.Int("samples", s.Count-written), zap.Int("taken", written)}
+	if where != "" {
+		fields = append(fields, zap.String("folder", where))
+	}
+	a.log.Error("the server refuses samples for its history, which are lost", fields...)
 }
 
 // refused gives up a batch that the server will never take.

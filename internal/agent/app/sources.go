@@ -3,6 +3,8 @@ package app
 import (
 	"fmt"
 	"os"
+	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -55,27 +57,29 @@ func newSources(cfg *config.Config, log *zap.Logger) (*sources, error) {
 	if c.Has(config.Node) || c.TextfileDir != "" {
 		g, err := node.New(node.Options{
 			Enable: c.NodeEnable, Disable: c.NodeDisable, TextfileOnly: !c.Has(config.Node),
-			Root: c.HostRoot, TextfileDir: c.TextfileDir, Timeout: min(c.Interval, node.DefaultTimeout), Log: log,
+			Root: c.HostRoot, TextfileDir: c.TextfileDir, Timeout: nodeTimeout(c.Interval), Log: log,
 		})
 		if err != nil {
 			return nil, err
 		}
-		gather("node", g)
+		gather(config.NodeJob, g)
 	}
-	// The jobs are those under which dashboards know these metrics.
 	if c.Has(config.Container) {
-		gather("cadvisor", registryOf(container.New(container.Options{Root: c.HostRoot, DockerHost: c.DockerHost, Log: log})))
+		gather(config.ContainerJob, registryOf(container.New(container.Options{Root: c.HostRoot, DockerHost: c.DockerHost, Log: log})))
 	}
 	if c.Has(config.Process) {
-		gather("process", registryOf(process.New(process.Options{Root: c.HostRoot, CommandLine: c.ProcessCommandLine, Log: log})))
+		gather(config.ProcessJob, registryOf(process.New(process.Options{Root: c.HostRoot, CommandLine: c.ProcessCommandLine, Log: log})))
 	}
 	if c.StatsD != "" {
 		labels, err := labelSet(cfg.Labels)
 		if err != nil {
 			return nil, err
 		}
-		s.statsd = statsd.New(statsd.Options{Address: c.StatsD, Labels: labels, Hold: cfg.ReportInterval, Log: log})
-		gather("statsd", s.statsd)
+		external := externalOf(labels)
+		s.statsd = statsd.New(statsd.Options{
+			Address: c.StatsD, Labels: external, Spare: len(labels) - len(external), Hold: cfg.ReportInterval, Log: log,
+		})
+		gather(config.StatsDJob, s.statsd)
 	}
 	specs, err := scrape.ParseTargets(c.Scrape, instance)
 	if err != nil {
@@ -85,6 +89,19 @@ func newSources(cfg *config.Config, log *zap.Logger) (*sources, error) {
 		s.targets = append(s.targets, spec.Target())
 	}
 	return s, nil
+}
+
+// scrapeTimeout is what a scrape may take.
+func scrapeTimeout(interval time.Duration) time.Duration { return min(interval, 10*time.Second) }
+
+// nodeTimeout is what one collector of node may take: less than a scrape, which
+// else would fail as a whole when one hangs. It is still longer than what upstream's
+// filesystem collector grants a mount.
+func nodeTimeout(interval time.Duration) time.Duration { return scrapeTimeout(interval) * 4 / 5 }
+
+// externalOf is the labels beside those of a target.
+func externalOf(labels metric.Labels) metric.Labels {
+	return slices.DeleteFunc(slices.Clone(labels), func(l metric.Label) bool { return l.Name == "instance" || l.Name == "job" })
 }
 
 // registryOf is a registry of one collector.
@@ -107,12 +124,8 @@ func instanceOf(cfg *config.Config) string {
 // scraper makes the scraper of the targets.
 func newScraper(cfg *config.Config, targets []scrape.Target, labels metric.Labels, o scrape.Options) (*scrape.Scraper, error) {
 	o.Targets = targets
-	o.Interval = cfg.Collect.Interval
-	for _, l := range labels {
-		if l.Name != "instance" {
-			o.External = append(o.External, l)
-		}
-	}
+	o.Interval, o.Timeout = cfg.Collect.Interval, scrapeTimeout(cfg.Collect.Interval)
+	o.External = externalOf(labels)
 	o.Limits = scrape.Limits{
 		Body: cfg.Collect.ScrapeLimitBody, Samples: cfg.Collect.ScrapeLimitSamples,
 		// What the server doesn't take either.

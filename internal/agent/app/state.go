@@ -13,6 +13,7 @@ import (
 type condition struct {
 	mu    sync.Mutex
 	since time.Time
+	last  time.Time
 	n     int // what happened in it so far
 }
 
@@ -24,21 +25,32 @@ func (c *condition) enter(n int) (first bool) {
 		c.since = time.Now()
 	}
 	first = c.n == 0
+	c.last = time.Now()
 	c.n += n
 	return first
 }
 
 // leave ends the trouble: how long it was and how much. n is zero when there was
 // none.
-func (c *condition) leave() (since time.Duration, n int) {
+func (c *condition) leave() (since time.Duration, n int) { return c.leaveAfter(0) }
+
+// leaveAfter is leave once nothing of the trouble happened for so long.
+func (c *condition) leaveAfter(quiet time.Duration) (since time.Duration, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.n == 0 {
+	if c.n == 0 || time.Since(c.last) < quiet {
 		return 0, 0
 	}
 	since, n = time.Since(c.since), c.n
 	c.n = 0
 	return since, n
+}
+
+// recent tells whether something of the trouble happened within d.
+func (c *condition) recent(d time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n > 0 && time.Since(c.last) < d
 }
 
 // lasts tells whether there is trouble now, and since when.
@@ -57,8 +69,6 @@ type stats struct {
 	replayed tally // had been applied by an earlier try
 	refused  tally // refused for good
 	expired  tally // got too old on their way
-
-	pushed atomic.Bool // the server has taken a push
 
 	unspooled atomic.Int64 // samples that a spool had no room for
 

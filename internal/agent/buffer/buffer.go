@@ -75,25 +75,38 @@ func (b *Buffer) countLocked(m *metric.Metric) {
 	b.sums = append(b.sums, sum{Metric: *m, rest: known})
 }
 
-// Take removes and returns at most n metrics for one batch: the counters first,
-// then the gauges, oldest first. Two sums of one counter never come together,
-// because the server adds them up within a batch.
-func (b *Buffer) Take(n int) []metric.Metric {
+// Take removes and returns at most n metrics for one batch, and of the large ones
+// as many as make about size bytes, but at least one: the counters first, then the
+// gauges, oldest first. Two sums of one counter never come together, because the
+// server adds them up within a batch.
+func (b *Buffer) Take(n, size int) []metric.Metric {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	out := make([]metric.Metric, 0, min(n, len(b.sums)+b.gauges.n))
 	for len(b.sums) > len(out) && len(out) < n {
 		s := &b.sums[len(out)]
-		if s.rest && len(out) > 0 {
+		if s.rest && len(out) > 0 || size <= 0 {
 			break
 		}
+		size -= weight(&s.Metric)
 		out = append(out, s.Metric)
 	}
 	b.forgetLocked(len(out))
-	for b.gauges.n > 0 && len(out) < n {
-		out = append(out, b.gauges.pop())
+	for b.gauges.n > 0 && len(out) < n && size > 0 {
+		m := b.gauges.pop()
+		size -= weight(&m)
+		out = append(out, m)
 	}
 	return out
+}
+
+// weight is about how many bytes of a batch a metric is.
+func weight(m *metric.Metric) int {
+	n := 200 + len(m.Name) // type, value, time
+	for _, l := range m.Labels {
+		n += len(l.Name) + len(l.Value) + 6
+	}
+	return n
 }
 
 // forgetLocked removes the first n sums.

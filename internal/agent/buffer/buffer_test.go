@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
@@ -42,19 +43,31 @@ func TestGaugesInOrderCountersAdded(t *testing.T) {
 	assert.Zero(t, b.Add([]metric.Metric{gauge("g", 3), counter("c", 2, 3), gauge("h", 3)}))
 	assert.Zero(t, b.Add([]metric.Metric{counter("c", 4, 2)}))
 	assert.Equal(t, 6, b.Len())
-	assert.Equal(t, `c=7@3 c{a="1"}=5@1 g=1@1 `, show(b.Take(3)), "the newest time stands with the sum")
+	assert.Equal(t, `c=7@3 c{a="1"}=5@1 g=1@1 `, show(b.Take(3, 1<<20)), "the newest time stands with the sum")
 	assert.Zero(t, b.Add([]metric.Metric{counter("c", 9, 4)}))
-	assert.Equal(t, "c=9@4 h=1@1 g=3@3 h=3@3 ", show(b.Take(100)))
-	assert.Empty(t, b.Take(100))
+	assert.Equal(t, "c=9@4 h=1@1 g=3@3 h=3@3 ", show(b.Take(100, 1<<20)))
+	assert.Empty(t, b.Take(100, 1<<20))
 	assert.Zero(t, b.Len())
 }
 
 func TestTakeLessThanTheCounters(t *testing.T) {
 	b := buffer.New(100)
 	b.Add([]metric.Metric{counter("a", 1, 1), counter("b", 2, 1), counter("c", 3, 1), gauge("g", 1)})
-	assert.Equal(t, "a=1@1 ", show(b.Take(1)))
+	assert.Equal(t, "a=1@1 ", show(b.Take(1, 1<<20)))
 	b.Add([]metric.Metric{counter("a", 4, 2), counter("b", 1, 2), counter("c", 1, 2)})
-	assert.Equal(t, "b=3@2 c=4@2 a=4@2 g=1@1 ", show(b.Take(10)))
+	assert.Equal(t, "b=3@2 c=4@2 a=4@2 g=1@1 ", show(b.Take(10, 1<<20)))
+}
+
+// TestTakeBySize: of what is large a batch gets less.
+func TestTakeBySize(t *testing.T) {
+	b := buffer.New(100)
+	long := strings.Repeat("v", 1000)
+	b.Add([]metric.Metric{counter("a", 1, 1, "l", long), counter("b", 1, 1, "l", long), gauge("g", 1), counter("c", 1, 1, "l", long), gauge("h", 1)})
+	require.Len(t, b.Take(10, 2000), 2)
+	require.Len(t, b.Take(10, 1), 1, "one at least")
+	require.Equal(t, "g=1@1 ", show(b.Take(10, 1)))
+	require.Equal(t, "h=1@1 ", show(b.Take(10, 2000)))
+	require.Zero(t, b.Len())
 }
 
 func TestOldestGaugesGoFirst(t *testing.T) {
@@ -63,7 +76,7 @@ func TestOldestGaugesGoFirst(t *testing.T) {
 	assert.Equal(t, 1, b.Add([]metric.Metric{gauge("a", 2), gauge("b", 2), counter("c", 1, 2)}))
 	assert.Equal(t, 2, b.Add([]metric.Metric{gauge("a", 3), gauge("b", 3), counter("c", 1, 3)}))
 	assert.EqualValues(t, 3, b.Dropped())
-	assert.Equal(t, "c=3@3 b=2@2 a=3@3 b=3@3 ", show(b.Take(10)))
+	assert.Equal(t, "c=3@3 b=2@2 a=3@3 b=3@3 ", show(b.Take(10, 1<<20)))
 	assert.Zero(t, b.Add([]metric.Metric{gauge("a", 4)}))
 }
 
@@ -75,10 +88,10 @@ func TestSumsDoNotOverflow(t *testing.T) {
 	b.Add([]metric.Metric{counter("c", 5, 3), counter("d", 1, 3)})
 	b.Add([]metric.Metric{counter("c", most, 4), counter("c", 0, 5)})
 
-	assert.Equal(t, fmt.Sprintf("c=%d@2 d=2@3 g=1@1 ", int64(most)), show(b.Take(10)))
-	assert.Equal(t, "c=5@3 ", show(b.Take(10)), "never two sums of a counter in one batch")
-	assert.Equal(t, fmt.Sprintf("c=%d@5 ", int64(most)), show(b.Take(10)))
-	assert.Empty(t, b.Take(10))
+	assert.Equal(t, fmt.Sprintf("c=%d@2 d=2@3 g=1@1 ", int64(most)), show(b.Take(10, 1<<20)))
+	assert.Equal(t, "c=5@3 ", show(b.Take(10, 1<<20)), "never two sums of a counter in one batch")
+	assert.Equal(t, fmt.Sprintf("c=%d@5 ", int64(most)), show(b.Take(10, 1<<20)))
+	assert.Empty(t, b.Take(10, 1<<20))
 }
 
 // TestNothingIsLost adds and takes at random from many goroutines: all
@@ -113,10 +126,10 @@ func TestNothingIsLost(t *testing.T) {
 			running = false
 		default:
 		}
-		collect(b.Take(1 + rand.IntN(20)))
+		collect(b.Take(1+rand.IntN(20), 1<<20))
 	}
 	for b.Len() > 0 {
-		collect(b.Take(7))
+		collect(b.Take(7, 1<<20))
 	}
 	require.Equal(t, map[string]int64{"a": writers * rounds, "b": 2 * writers * rounds}, sums)
 	require.EqualValues(t, 2*writers*rounds, uint64(gauges)+b.Dropped())

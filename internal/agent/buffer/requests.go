@@ -66,6 +66,14 @@ func (r *Requests) Len() (requests, samples int) {
 	return len(r.waiting), samples
 }
 
+// Tight tells whether there is little room left. As requests are of many sizes,
+// one may find room where the next doesn't.
+func (r *Requests) Tight() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.size > r.limit-r.limit/8
+}
+
 // Dropped is how many samples had to go since the start.
 func (r *Requests) Dropped() int {
 	r.mu.Lock()

@@ -18,6 +18,7 @@ func TestRequests(t *testing.T) {
 	require.Zero(t, r.Add(request(40, 1)))
 	require.Zero(t, r.Add(request(60, 2)))
 	require.Equal(t, 1, r.Add(request(30, 4)), "the oldest goes")
+	require.True(t, r.Tight())
 	requests, samples := r.Len()
 	require.Equal(t, []int{2, 6}, []int{requests, samples})
 	require.Equal(t, 6, r.Add(request(101, 8)), "one that is too large goes alone")
@@ -26,6 +27,7 @@ func TestRequests(t *testing.T) {
 	b, ok := r.Take()
 	require.True(t, ok)
 	require.Equal(t, 8, b.Count)
+	require.False(t, r.Tight())
 	requests, samples = r.Len()
 	require.Zero(t, requests+samples)
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -19,6 +20,15 @@ const (
 	Node      = "node"
 	Container = "container"
 	Process   = "process"
+)
+
+// The labels job of what is collected for the history alone: those under which
+// dashboards know these metrics.
+const (
+	NodeJob      = "node"
+	ContainerJob = "cadvisor"
+	ProcessJob   = "process"
+	StatsDJob    = "statsd"
 )
 
 // Collect is what the agent collects beside its own samples.
@@ -48,11 +58,38 @@ func (c *Collect) Historic() bool {
 	return c.Has(Node) || c.Has(Container) || c.Has(Process) || c.TextfileDir != "" || len(c.Scrape) > 0 || c.StatsD != ""
 }
 
+// jobs are the jobs of what is chosen, with the setting that chooses it.
+func (c *Collect) jobs() map[string]string {
+	jobs := make(map[string]string)
+	if c.TextfileDir != "" {
+		jobs[NodeJob] = "TEXTFILE_DIR"
+	}
+	for source, job := range map[string]string{Node: NodeJob, Container: ContainerJob, Process: ProcessJob} {
+		if c.Has(source) {
+			jobs[job] = "COLLECTORS"
+		}
+	}
+	if c.StatsD != "" {
+		jobs[StatsDJob] = "STATSD"
+	}
+	return jobs
+}
+
 // check finds what no setting can find by itself.
-func (c *Collect) check(s *settings) error {
-	if _, err := scrape.ParseTargets(c.Scrape, "here"); err != nil {
-		return &config.Error{
-			Setting: "SCRAPE", Value: s.Scrape.String(), Valued: true, Reason: err.Error(), Allowed: "URLs or name=URL with commas between",
+func (c *Collect) check() error {
+	// The value isn't shown: of its secrets the error of each target knows.
+	wrongTarget := func(reason string) error {
+		return &config.Error{Setting: "SCRAPE", Reason: reason, Allowed: "URLs or name=URL with commas between"}
+	}
+	const here = "here"
+	targets, err := scrape.ParseTargets(c.Scrape, here)
+	if err != nil {
+		return wrongTarget(err.Error())
+	}
+	jobs := c.jobs()
+	for _, t := range targets {
+		if by := jobs[t.Job]; by != "" && t.Instance == here {
+			return wrongTarget(fmt.Sprintf("%s has the same job as what %s collects of this machine: leave one out, or give it another name", t, by))
 		}
 	}
 	var names []string
@@ -64,6 +101,11 @@ func (c *Collect) check(s *settings) error {
 			if len(names) > 0 && !slices.Contains(names, name) {
 				return wrong(setting, name, "names of node_exporter's collectors: "+strings.Join(names, ", "))
 			}
+		}
+	}
+	for _, name := range c.NodeEnable {
+		if slices.Contains(c.NodeDisable, name) {
+			return wrong("NODE_DISABLE", name, "collectors that NODE_ENABLE doesn't name too")
 		}
 	}
 	return nil

@@ -189,7 +189,7 @@ func Parse(args []string, lookup func(string) (string, bool), out io.Writer) (Co
 	if err := s.AccessSettings.complete(&cfg); err != nil {
 		return Config{}, err
 	}
-	if err := cfg.Collect.check(s); err != nil {
+	if err := cfg.Collect.check(); err != nil {
 		return Config{}, err
 	}
 	cfg.Command = command

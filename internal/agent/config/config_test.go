@@ -321,14 +321,19 @@ func TestCommand(t *testing.T) {
 func TestWrongSources(t *testing.T) {
 	for _, tt := range []struct{ arg, want string }{
 		{"--scrape=ftp://user:hunter2@h", "SCRAPE"},
-		{"--scrape=http://user:hunter2@h:1,http://user:hunter2@h:1/other", "name them"},
+		{"--scrape=http://user:hunter2,more@h", "target 1"},
+		{"--scrape=user:hunter2@h:x", "target 1"},
+		{"--scrape=a=http://h/?token=hunter2,ftp://b", "target 2"},
+		{"--scrape=node=localhost:9100", "what COLLECTORS collects"},
+		{"--scrape=http://user:hunter2@h:1,http://user:hunter2@h:1/other", "different names"},
 		{"--node-enable=sytemd", `NODE_ENABLE "sytemd"`},
 		{"--node-disable=cpux", `NODE_DISABLE "cpux"`},
+		{"--node-disable=nfs --node-enable=nfs", `NODE_DISABLE "nfs"`},
 	} {
-		if runtime.GOOS != "linux" && strings.Contains(tt.arg, "node") {
+		if runtime.GOOS != "linux" && strings.Contains(tt.arg, "node") { // it isn't among the default collectors there
 			continue
 		}
-		_, err := parse(nil, tt.arg)
+		_, err := parse(nil, strings.Fields(tt.arg)...)
 		requireLine(t, err)
 		require.ErrorContains(t, err, tt.want)
 		require.NotContains(t, err.Error(), "hunter2")

@@ -139,6 +139,23 @@ func (*endpoint) plain(err error) error {
 	return err
 }
 
+// maxRedirects is as many as Go's client follows by itself.
+const maxRedirects = 10
+
+// redirected lets a redirect pass, without what is for the target alone: the
+// password doesn't go to another port or without TLS either, and the query, which
+// may hold a token, not as the Referer.
+func redirected(req *http.Request, via []*http.Request) error {
+	if len(via) >= maxRedirects {
+		return fmt.Errorf("more than %d redirects", maxRedirects)
+	}
+	if to, from := req.URL, via[0].URL; to.Scheme != from.Scheme || to.Host != from.Host {
+		req.Header.Del("Authorization")
+	}
+	req.Header.Del("Referer")
+	return nil
+}
+
 // newTransport is for targets that are near: no proxy stands before them, and the
 // connection lives until the next scrape.
 func newTransport(interval time.Duration) *http.Transport {

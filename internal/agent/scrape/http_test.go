@@ -115,6 +115,43 @@ func TestSecrets(t *testing.T) {
 	require.NotEmpty(t, logs.All())
 }
 
+// TestRedirect: what is for the target alone goes nowhere else.
+func TestRedirect(t *testing.T) {
+	type seen struct {
+		auth    bool
+		referer string
+	}
+	got := make(map[string]seen)
+	serve := func(redirects map[string]string) *httptest.Server {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _, auth := r.BasicAuth()
+			got[r.URL.Path] = seen{auth, r.Referer()}
+			if to := redirects[r.URL.Path]; to != "" {
+				http.Redirect(w, r, to, http.StatusFound)
+				return
+			}
+			fmt.Fprintln(w, "a 1")
+		}))
+		t.Cleanup(srv.Close)
+		return srv
+	}
+	other := serve(nil) // the same host, and another port
+	srv := serve(map[string]string{"/here": "/there", "/away": other.URL + "/other", "/round": "/round"})
+	for path, fails := range map[string]bool{"/here": false, "/away": false, "/round": true} {
+		s, err := scrape.HTTP(strings.Replace(srv.URL, "://", "://me:s3cret@", 1) + path + "?token=s3cret")
+		require.NoError(t, err)
+		_, err = once(t, scrape.Options{Targets: []scrape.Target{{Job: "j", Source: s}}})
+		if !fails {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, "redirects")
+		require.NotContains(t, err.Error(), "s3cret")
+	}
+	require.Equal(t, seen{auth: true}, got["/there"])
+	require.Equal(t, seen{}, got["/other"])
+}
+
 // TestKeepAlive: one connection serves many scrapes, and is closed with Run.
 func TestKeepAlive(t *testing.T) {
 	var conns, closed, scrapes atomic.Int64

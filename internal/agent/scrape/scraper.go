@@ -50,7 +50,7 @@ func New(o Options) (*Scraper, error) {
 		transport = s.own
 	}
 	// The context of a scrape ends it.
-	s.client = &http.Client{Transport: transport}
+	s.client = &http.Client{Transport: transport, CheckRedirect: redirected}
 	return s, nil
 }
 
@@ -98,9 +98,13 @@ func (s *Scraper) loop(ctx context.Context, t *target) error {
 	}
 }
 
+// drainTime is how long is waited for a source whose last scrape was dropped. What
+// it gathers is of no use any more, and others wait for the end of Run.
+const drainTime = time.Second
+
 // drain waits for a source whose last scrape was dropped.
 func (s *Scraper) drain(ctx context.Context, t *target) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.Timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(s.o.Timeout, drainTime))
 	defer cancel()
 	if err := t.Source.Drain(ctx); err != nil {
 		return fmt.Errorf("scrape of %s: %w", t.Source, err)

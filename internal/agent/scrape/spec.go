@@ -6,8 +6,10 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Spec is a target as it is written in the configuration.
@@ -36,7 +38,7 @@ func ParseTargets(list []string, instance string) ([]Spec, error) {
 	for i, entry := range list {
 		s, err := parseTarget(strings.TrimSpace(entry), instance)
 		if err != nil {
-			return nil, fmt.Errorf("target %d, %q: %w", i+1, redact(entry), err)
+			return nil, fmt.Errorf("target %d, %q: %w", i+1, redact(entry, list[i+1:]), err)
 		}
 		for _, o := range out {
 			if o.Job == s.Job && o.Instance == s.Instance {
@@ -54,6 +56,9 @@ func errSame(a, b, job, instance string) error {
 }
 
 func parseTarget(entry, instance string) (Spec, error) {
+	if !utf8.ValidString(entry) {
+		return Spec{}, errors.New("it is no UTF-8") // which labels must be
+	}
 	name, rest, named := strings.Cut(entry, "=")
 	if named = named && !strings.ContainsAny(name, ":/?#@[]"); !named {
 		rest = entry // the = is one of a query
@@ -128,8 +133,12 @@ func loopback(host string) bool {
 	return err == nil && (addr.IsLoopback() || addr.IsUnspecified())
 }
 
-// redact hides what may be user and password, and the query.
-func redact(entry string) string {
+// redact hides what may be user and password, and the query. A password with a
+// comma in it goes on in what comes after.
+func redact(entry string, after []string) string {
+	if !strings.Contains(entry, "@") && slices.ContainsFunc(after, func(s string) bool { return strings.Contains(s, "@") }) {
+		return "***"
+	}
 	if at := strings.LastIndex(entry, "@"); at >= 0 {
 		start := 0
 		if i := strings.Index(entry, "://"); i >= 0 && i < at {

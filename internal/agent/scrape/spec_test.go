@@ -58,6 +58,8 @@ func TestParseTargetsErrors(t *testing.T) {
 		{[]string{"http://me:s3/cret@a:b/x?token=s3cret"}, `target 1, "http://***@a:b/x?…": it is no valid URL`},
 		{[]string{"n=me:s3@c%ret@a b/"}, `target 1, "n=***@a b/": it is no valid URL`},
 		{[]string{"me:s3%cret@a"}, `target 1, "***@a": it is no valid URL`},
+		{[]string{"a\xff=x:1"}, `target 1, "a\xff=x:1": it is no UTF-8`},
+		{[]string{"http://me:s3", "cret@a"}, `target 1, "***": it is no valid URL`}, // split at its comma
 		{
 			[]string{"pg=localhost:1", "http://x:1", "pg=me:s3cret@127.0.0.1:2"},
 			`targets "pg=http://localhost:1/metrics" and "pg=http://127.0.0.1:2/metrics" would both have job="pg", instance="web-1": give them different names, as in name=URL`,

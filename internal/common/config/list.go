@@ -47,8 +47,9 @@ func Words(kind string, def []string, words ...string) Var[[]string] {
 	})
 }
 
-// credentials are the user and password of a URL, with what stands around them.
-var credentials = regexp.MustCompile(`//[^/@,\s]*@`)
+// credentials are the users and passwords of URLs, with what stands around them.
+// A password may hold whatever separates.
+var credentials = regexp.MustCompile(`//.*@`)
 
 func maskURLs(s string) string { return credentials.ReplaceAllString(s, "//***@") }
 

@@ -48,7 +48,8 @@
 //
 // # Bounds
 //
-// There are at most Options.MaxSeries series; gauges, sets and histograms end,
+// There are at most Options.MaxSeries series, whose names and labels are at most
+// 16 MiB together; gauges, sets and histograms end,
 // and counters are forgotten, when nothing came for Options.Forget. A set counts
 // up to 8,192 values exactly (as 64-bit hashes) and all sets together up to
 // 262,144; it doesn't rise beyond. A histogram has at most 160 buckets.

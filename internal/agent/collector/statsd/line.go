@@ -80,8 +80,9 @@ type parser struct {
 	key    []byte
 }
 
-func newParser(base metric.Labels) *parser {
+func newParser(base metric.Labels, spare int) *parser {
 	p := &parser{limits: metric.DefaultLimits()}
+	p.limits.Labels -= spare
 	for _, l := range base {
 		p.base = append(p.base, tag{[]byte(l.Name), []byte(l.Value)})
 	}

@@ -41,7 +41,7 @@ type messages struct {
 	why      fault
 	invalids uint64
 	setName  string
-	full     int // the limit
+	full     int // how many series there are
 	room     bool
 }
 

@@ -15,6 +15,10 @@ const (
 	// one line must not come near to that.
 	maxIncrement = 1 << 53
 
+	// maxKeys is how many bytes the names and labels of all series have at most. Each
+	// stands there twice.
+	maxKeys = 16 << 20
+
 	maxSetValues    = 8192
 	maxAllSetValues = 1 << 18
 
@@ -51,6 +55,7 @@ type table struct {
 	// histograms is how many series the name of a histogram has.
 	histograms map[string]int
 	setValues  int // of all sets
+	keys       int // bytes of those in byKey
 	seed       maphash.Seed
 	scratch    []byte
 	// full: a series was refused, and there is no room since.
@@ -142,9 +147,9 @@ func (s *Server) seriesLocked(m *sample) (*series, drop) {
 	if t.conflicts(m) {
 		return nil, dropConflict
 	}
-	if len(t.byKey) >= s.maxSeries {
+	if len(t.byKey) >= s.maxSeries || t.keys+len(m.key) > maxKeys {
 		if !t.full {
-			t.full, s.note.full = true, s.maxSeries
+			t.full, s.note.full = true, len(t.byKey)
 		}
 		return nil, dropSeries
 	}
@@ -203,6 +208,7 @@ func (t *table) create(m *sample) *series {
 		t.histograms[sr.name]++
 	}
 	t.byKey[sr.key] = sr
+	t.keys += len(sr.key)
 	t.all = append(t.all, sr)
 	return sr
 }
@@ -218,6 +224,7 @@ func (s *Server) sweepLocked(now time.Duration) {
 			continue
 		}
 		delete(t.byKey, sr.key)
+		t.keys -= len(sr.key)
 		t.setValues -= len(sr.values)
 		if sr.histogram != nil {
 			if t.histograms[sr.name]--; t.histograms[sr.name] == 0 {
@@ -228,7 +235,7 @@ func (s *Server) sweepLocked(now time.Duration) {
 	clear(t.all[len(stay):])
 	t.all = stay
 	// Some room, or it would be full again at once, and the log with it.
-	if t.full && len(t.byKey) <= s.maxSeries-max(s.maxSeries/10, 1) {
+	if t.full && len(t.byKey) <= s.maxSeries-max(s.maxSeries/10, 1) && t.keys <= maxKeys-maxKeys/10 {
 		t.full, s.note.room = false, true
 	}
 }

@@ -39,6 +39,9 @@ type Options struct {
 	Address string
 	// Labels are given to every series. A tag of the same name wins.
 	Labels metric.Labels
+	// Spare is how many labels others will add to those of a series, which has as
+	// many less then.
+	Spare int
 	// MaxSeries is how many series there are at most; 0 means 10,000.
 	MaxSeries int
 	// Hold is after how long a gauge is reported though it hasn't changed, and the
@@ -90,7 +93,7 @@ func New(o Options) *Server {
 		forget:    cmp.Or(o.Forget, defaultForget),
 		now:       o.Now,
 		log:       o.Log,
-		parser:    newParser(o.Labels),
+		parser:    newParser(o.Labels, o.Spare),
 		table:     newTable(),
 	}
 	if s.now == nil {

@@ -173,6 +173,31 @@ func TestGauges(t *testing.T) {
 	}
 }
 
+// TestManyLargeTags: the memory is bounded by what series are called, too, and
+// there is room again when they are gone.
+func TestManyLargeTags(t *testing.T) {
+	c := newClock()
+	core, logs := observer.New(zapcore.InfoLevel)
+	s := statsd.New(statsd.Options{Now: c.now, Spare: 2, Forget: time.Minute, Log: zap.New(core)})
+	tags := make([]string, 31)
+	for i := range tags {
+		tags[i] = fmt.Sprintf("tag%02d:%s", i, strings.Repeat("v", 1000))
+	}
+	take(s, "x:1|c|#"+strings.Join(tags, ","))
+	require.Empty(t, collected(t, s), "no room for what others add")
+	for i := range 1000 {
+		take(s, fmt.Sprintf("x%d:1|c|#%s", i, strings.Join(tags[:30], ",")))
+	}
+	n := len(collected(t, s))
+	require.InDelta(t, 16<<20, n*30*1008, 40<<10)
+	require.Equal(t, 1, logs.FilterMessageSnippet("no room for more StatsD series").Len())
+	c.pass(time.Hour)
+	require.Empty(t, collected(t, s))
+	take(s, "x:1|c|#"+strings.Join(tags[:30], ","))
+	require.Len(t, collected(t, s), 1)
+	require.Equal(t, 1, logs.FilterMessageSnippet("there is room").Len())
+}
+
 func TestSets(t *testing.T) {
 	c := newClock()
 	core, logs := observer.New(zapcore.WarnLevel)
