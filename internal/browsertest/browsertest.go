@@ -37,7 +37,7 @@ import (
 const patience = 30 * time.Second
 
 // Browser starts one Chromium, which ends with the test.
-func Browser(t *testing.T) context.Context {
+func Browser(t testing.TB) context.Context {
 	t.Helper()
 	var path string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -79,7 +79,7 @@ func Browser(t *testing.T) context.Context {
 
 // Tab is a tab of the browser.
 type Tab struct {
-	t   *testing.T
+	t   testing.TB
 	ctx context.Context // chromedp's context is the tab
 
 	mu      sync.Mutex // guards what follows
@@ -90,7 +90,7 @@ type Tab struct {
 }
 
 // Open opens a tab of 1200 × 800 pixels.
-func Open(t *testing.T, browser context.Context) *Tab {
+func Open(t testing.TB, browser context.Context) *Tab {
 	t.Helper()
 	tb := &Tab{t: t}
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithListener(tb.listen))

@@ -47,7 +47,9 @@ func New(o Options) *Pages { return &Pages{o} }
 
 // Routes are the handlers by the pattern of their path; GET and HEAD go to each.
 func (p *Pages) Routes() map[string]problem.Handler {
-	return map[string]problem.Handler{}
+	return map[string]problem.Handler{
+		"/explore": p.Explore,
+	}
 }
 
 // layout is what all pages need of a request.
