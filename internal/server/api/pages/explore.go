@@ -39,6 +39,10 @@ func (p *Pages) Explore(w http.ResponseWriter, r *http.Request) error {
 	if !p.history() {
 		return respond(w, http.StatusOK, func(w io.Writer) error { return templates.RenderExplore(w, page) })
 	}
+	var err error
+	if page.Empty, err = p.empty(r.Context()); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), explorePatience)
 	defer cancel()
 	params := r.URL.Query()
@@ -59,10 +63,6 @@ func (p *Pages) Explore(w http.ResponseWriter, r *http.Request) error {
 	}
 	if len(page.Queries) == 0 {
 		page.Queries = []templates.ExploreQuery{{}}
-	}
-	var err error
-	if page.Empty, err = p.empty(ctx); err != nil {
-		return err
 	}
 	return respond(w, http.StatusOK, func(w io.Writer) error { return templates.RenderExplore(w, page) })
 }

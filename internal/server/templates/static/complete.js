@@ -26,14 +26,17 @@ export async function help(name) {
 	return known.get(name);
 }
 
-// names are metrics: those that begin with the prefix, then those it stands within.
-async function names(prefix, options) {
-	if (!prefix) return (await labelValues("__name__", { limit: mostNames, ...options })).data;
-	const ask = async (regex) => (await labelValues("__name__", { match: [narrowed("", "__name__", "=~", regex)], limit: mostNames, ...options })).data;
-	const first = await ask(`${literal(prefix)}.*`);
+// values are those of a label that begin with the prefix, then those it stands within,
+// of the series that a selector finds.
+async function values(label, prefix, selector, options) {
+	const ask = async (match) => (await labelValues(label, { match, limit: mostNames, ...options })).data;
+	if (!prefix) return ask(selector);
+	const first = await ask(narrowed(selector, label, "=~", `${literal(prefix)}.*`));
 	if (first.length >= 20 || prefix.length < 2) return first;
-	return [...new Set([...first, ...await ask(`(?i).*${literal(prefix)}.*`)])];
+	return [...new Set([...first, ...await ask(narrowed(selector, label, "=~", `(?i).*${literal(prefix)}.*`))])];
 }
+
+const names = (prefix, options) => values("__name__", prefix, undefined, options);
 
 // lookup asks for what can stand at a place, as {text, kind}.
 export async function lookup(at, { from: start, to: end, signal }) {
@@ -48,8 +51,7 @@ export async function lookup(at, { from: start, to: end, signal }) {
 	}
 	case "value": {
 		if (!at.label) return [];
-		const match = at.prefix ? [narrowed(at.match[0], at.label, "=~", `(?i).*${literal(at.prefix)}.*`)] : at.match;
-		const { data } = await labelValues(at.label, { match, limit: mostNames, ...options });
+		const data = await values(at.label, at.prefix, at.match[0], options);
 		return data.map((text) => ({ text, kind: "value" }));
 	}
 	}

@@ -6,7 +6,7 @@
 import { help, lookup } from "./complete.js";
 import { aggregations, fixed, functions, literal, offset, place, plain, plainLabel, rank, scan } from "./promql.js";
 
-const mostShown = 60;
+const mostShown = 200;
 const pause = 120; // ms after the last key before the server is asked
 
 function element(name, props = {}, ...children) {
@@ -152,7 +152,8 @@ export class Editor {
 			if (mine.signal.aborted) return;
 			const fresh = await lookup(at, { ...this.window(), signal: mine.signal });
 			if (mine.signal.aborted) return;
-			this.#show(at, rank([...fixed(at), ...fresh], at.prefix), explicit);
+			// With nothing typed the metrics come first: the functions are known.
+			this.#show(at, rank(at.prefix ? [...fixed(at), ...fresh] : [...fresh, ...fixed(at)], at.prefix), explicit);
 		} catch {
 			// A list less. What is wrong with the query it says when it is run.
 		}
@@ -343,7 +344,8 @@ export class Editor {
 			}
 			break;
 		case "keyword":
-			if (["by", "without", "on", "ignoring"].includes(option.text) && !/^\s*\(/.test(rest)) {
+			// Behind an aggregation the brackets may be of what it aggregates.
+			if (["by", "without", "on", "ignoring"].includes(option.text) && !(at.kind === "group" ? /^\s*\([^()]*\)\s*\(/ : /^\s*\(/).test(rest)) {
 				insert = `${option.text} ()`;
 				caret = insert.length - 1;
 				again = true;

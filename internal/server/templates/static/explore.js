@@ -104,7 +104,10 @@ function start() {
 	let tables = [];
 
 	spec.ask = askGraph;
-	spec.shape = (found) => found.map(({ labels, values }) => ({ name: nameOf(labels), values }));
+	spec.shape = (found, x) => {
+		times = x;
+		return found.map(({ labels, values }) => ({ name: nameOf(labels), values }));
+	};
 	spec.drawn = (series) => { drawn = series; };
 	const chart = board.add(figure, spec);
 
@@ -113,7 +116,8 @@ function start() {
 	restore();
 	if (asked().length) show();
 	else introduce();
-	rows[0].editor.textarea.focus({ preventScroll: true });
+	// Not where it would bring up a keyboard of glass.
+	if (!matchMedia("(pointer: coarse)").matches) rows[0].editor.textarea.focus({ preventScroll: true });
 
 	// The address.
 
@@ -290,9 +294,7 @@ function start() {
 			const cut = good.filter((g) => g.cut);
 			if (cut.length) tellCut(cut, end, signal);
 		}
-		const out = tabulate(matrix, start, end, points);
-		queueMicrotask(() => { times = out.x; });
-		return out;
+		return tabulate(matrix, start, end, points);
 	}
 
 	async function tellCut(cut, end, signal) {

@@ -1,9 +1,10 @@
 // PromQL as its editor needs it: the parts of a query for colours, and what can
 // stand where the caret is. The server's parser alone says what is right.
 
+const kinds = { v: "vector", r: "range", s: "number" };
 const parse = (text) => new Map(text.trim().split("\n").map((line) => {
-	const [signature, doc] = line.split(" | ");
-	return [signature.slice(0, signature.indexOf("(")), { signature, doc }];
+	const [call, doc] = line.split(" | ");
+	return [call.slice(0, call.indexOf("(")), { signature: call.replace(/\b[vrs]\b/g, (k) => kinds[k]), doc }];
 }));
 
 // v: a vector, one value a series; r: a range of samples, as in x[5m]; s: a number.
