@@ -323,7 +323,7 @@ func (e *explored) errors(t *testing.T, tb *browsertest.Tab) {
 		}
 	}
 	// Bytes before the place are not characters.
-	tb.Go(e.page("", `shop_load{zone="é"} foo`))
+	tb.Go(e.page("", `shop_load{zone="äöüßéè"} foo`))
 	tb.Until(exploreErrors + `.length === 1`)
 	require.Equal(t, []string{"foo"}, browsertest.Eval[[]string](tb, exploreMarked))
 	// One is wrong, the others are drawn.
