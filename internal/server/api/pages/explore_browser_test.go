@@ -1,15 +1,9 @@
 package pages_test
 
 import (
-	"bytes"
-	"context"
 	"encoding/csv"
 	"fmt"
-	"io"
 	"maps"
-	"math"
-	"net/http"
-	"net/url"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -17,125 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gometheus/gometheus/internal/browsertest"
-	"github.com/gometheus/gometheus/internal/programtest"
 	"github.com/gometheus/gometheus/internal/server/api/remotewrite/writetest"
 )
-
-// exploreHTML is a name of a metric, and a label's value, that would like to be more.
-const exploreHTML = `<img src=x onerror=alert(1)>`
-
-// explored is a server with hours of samples.
-type explored struct {
-	url     string
-	now     time.Time
-	browser context.Context // chromedp's context is the browser
-}
-
-func newExplored(tb testing.TB) *explored {
-	tb.Helper()
-	e := &explored{url: programs.Server(tb, tb.TempDir()).URL(), now: time.Now()}
-	series := func(from time.Duration, v func(t float64) float64, labels ...string) writetest.Series {
-		s := writetest.Series{Labels: labels}
-		for t := e.now.Add(-from); !t.After(e.now); t = t.Add(15 * time.Second) {
-			s.Samples = append(s.Samples, writetest.Sample{T: t.UnixMilli(), V: v(float64(t.UnixMilli()) / 1000)})
-		}
-		return s
-	}
-	wave := func(i int) func(float64) float64 {
-		return func(t float64) float64 {
-			return float64(2+i) + math.Sin(t/1800+float64(i)) + 0.3*math.Sin(t/157*float64(i+1))
-		}
-	}
-	var all []writetest.Series
-	for i := range 10 {
-		s := series(6*time.Hour, wave(i), "__name__", "shop_load", "instance", fmt.Sprintf("web-%d", i), "zone", []string{"east", "west"}[i%2])
-		s.Meta = writetest.Meta{Type: 2, Help: "How busy the shop is."}
-		all = append(all, s)
-	}
-	for i, code := range []string{"200", "404", "500"} {
-		s := series(2*time.Hour, func(t float64) float64 { return math.Floor((t - 1.7e9) / float64(1+i*9)) }, "__name__", "shop_requests_total", "code", code, "instance", "web-1")
-		s.Meta = writetest.Meta{Type: 1, Help: "Requests that were answered."}
-		all = append(all, s)
-	}
-	all = append(all,
-		series(time.Hour, func(float64) float64 { return 3 << 30 }, "__name__", "shop_memory_bytes", "instance", "web-1"),
-		series(time.Hour, wave(1), "__name__", "cpu.load", "host.name", "web-1"),
-		series(time.Hour, wave(1), "__name__", exploreHTML, "instance", exploreHTML, "zone", `=cmd|' /C calc'!A0`),
-		series(time.Hour, func(float64) float64 { return -4.5 }, "__name__", "shop_sheet", "a", "=1+1", "b", "-2", "c", `say "hi", you`, "d", "@x", "e", "+1"),
-	)
-	e.write(tb, all)
-	return e
-}
-
-// write sends series by remote write.
-func (e *explored) write(tb testing.TB, all []writetest.Series) {
-	tb.Helper()
-	client := programtest.Client(tb)
-	for len(all) > 0 {
-		n, samples := 0, 0
-		for n < len(all) && samples < 20_000 {
-			samples += len(all[n].Samples)
-			n++
-		}
-		r, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, e.url+"/api/v1/write", bytes.NewReader(writetest.Encode(tb, "1.0", all[:n])))
-		require.NoError(tb, err)
-		r.Header = writetest.Headers("1.0")
-		res, err := client.Do(r)
-		require.NoError(tb, err)
-		text, err := io.ReadAll(res.Body)
-		require.NoError(tb, err)
-		require.NoError(tb, res.Body.Close())
-		require.Equal(tb, http.StatusNoContent, res.StatusCode, "%s", text)
-		all = all[n:]
-	}
-}
-
-// page is the address of the page with queries; the other parameters stand in more.
-func (e *explored) page(more string, queries ...string) string {
-	q := url.Values{"query": queries}.Encode()
-	if more != "" {
-		q += "&" + more
-	}
-	return e.url + "/explore?" + q
-}
-
-const (
-	exploreField = chromedp.CSS("textarea")
-	// exploreDrawn is true when the graph is there.
-	exploreDrawn = `document.querySelector("#graph")?.ariaBusy === "false" && document.querySelector("#graph canvas")`
-	exploreText  = `document.querySelector("textarea").value`
-	// exploreOptions are the completions that are shown.
-	exploreOptions = `[...document.querySelectorAll(".popup:not([hidden]) .text")].map((e) => e.textContent)`
-	exploreLegend  = `[...document.querySelectorAll("#graph .key .name")].map((e) => e.textContent)`
-	exploreCells   = `[...document.querySelectorAll("#panel tbody tr")].map((r) => [...r.children].map((c) => c.textContent).join("|"))`
-	exploreErrors  = `[...document.querySelectorAll(".problems p")].map((e) => e.className + ": " + e.textContent)`
-	exploreMarked  = `[...document.querySelectorAll(".over .mark")].map((e) => e.textContent)`
-)
-
-// exploreType presses the keys of a text, one after the other.
-func exploreType(tb *browsertest.Tab, text string) { tb.Run(chromedp.KeyEvent(text)) }
-
-// explorePress presses a key by its name.
-func explorePress(tb *browsertest.Tab, key string, modifiers int64) {
-	code := key
-	if key == " " {
-		code = "Space"
-	}
-	virtual := map[string]int64{"Home": 36, "End": 35, "ArrowLeft": 37, "ArrowRight": 39}[key] // of those the browser itself acts on
-	for _, typ := range []input.DispatchKeyEventType{input.DispatchKeyEventTypeRawKeyDown, input.DispatchKeyEventTypeKeyUp} {
-		tb.Run(browsertest.Call(input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: typ, Key: key, Code: code, Modifiers: modifiers, WindowsVirtualKeyCode: virtual}))
-	}
-}
-
-func exploreHas(tb *browsertest.Tab, option string) {
-	tb.Until(exploreOptions + `.includes(` + strconv.Quote(option) + `)`)
-}
 
 func TestExploreInTheBrowser(t *testing.T) {
 	e := newExplored(t)
@@ -536,116 +418,6 @@ func (e *explored) noScript(t *testing.T, tb *browsertest.Tab) {
 	tb.Until(`document.querySelectorAll(".result").length === 2`)
 	require.Zero(t, browsertest.Eval[int](tb, `document.querySelectorAll("main img").length`))
 	tb.FullScreenshot("explore-noscript")
-}
-
-// TestExploreManySeries: what is large is asked for in parts, and shown in parts.
-func TestExploreManySeries(t *testing.T) {
-	e := &explored{url: programs.Server(t, t.TempDir()).URL(), now: time.Now(), browser: browsertest.Browser(t)}
-	const names, wide = 12_000, 12_000
-	var all []writetest.Series
-	sample := []writetest.Sample{{T: e.now.Add(-30 * time.Second).UnixMilli(), V: 1}, {T: e.now.UnixMilli(), V: 2}}
-	for i := range names {
-		all = append(all, writetest.Series{Labels: []string{"__name__", fmt.Sprintf("metric_%05d", i)}, Samples: sample})
-	}
-	for i := range wide {
-		all = append(all, writetest.Series{Labels: []string{"__name__", "wide", "i", fmt.Sprintf("%05d", i)}, Samples: sample})
-	}
-	e.write(t, all)
-	tb := browsertest.Open(t, e.browser)
-	tb.Go(e.url + "/explore")
-	tb.Until(`document.querySelector(".examples")`)
-	explorePress(tb, " ", 2)
-	exploreHas(tb, "rate")
-	exploreType(tb, "metric_119")
-	tb.Until(exploreOptions + `[0] === "metric_11900"`)
-	explorePress(tb, "Escape", 0)
-	for range "metric_119" {
-		explorePress(tb, "Backspace", 0)
-		tb.Run(chromedp.KeyEvent("\b"))
-	}
-	exploreType(tb, "wide{i=\"11")
-	tb.Until(exploreOptions + `[0] === "11000"`)
-	for _, address := range tb.Asked() {
-		u, err := url.Parse(address)
-		require.NoError(t, err)
-		if strings.Contains(u.Path, "/label") || strings.Contains(u.Path, "/series") {
-			limit, err := strconv.Atoi(u.Query().Get("limit"))
-			require.NoError(t, err, address)
-			require.LessOrEqual(t, limit, 200)
-		}
-		require.NotRegexp(t, `metadata(\?limit.*)?$`, address, "the help of all metrics")
-	}
-	require.LessOrEqual(t, browsertest.Eval[int](tb, exploreOptions+`.length`), 200)
-
-	start := time.Now()
-	tb.Go(e.page("", "wide"))
-	tb.Until(exploreDrawn + ` && document.querySelector(".cut").textContent`)
-	require.Equal(t, "The first 40 series are drawn; there are 12,000. topk(40, …), an aggregation or more labels make it fewer.", browsertest.Eval[string](tb, `document.querySelector(".cut").textContent`))
-	require.Len(t, browsertest.Eval[[]string](tb, exploreLegend), 40)
-	require.Empty(t, browsertest.Eval[[]string](tb, exploreErrors))
-	tb.Screenshot("explore-cut")
-	t.Logf("12,000 series: graph after %v", time.Since(start).Round(time.Millisecond))
-
-	start = time.Now()
-	tb.Go(e.page("view=table", "wide"))
-	tb.Until(exploreCells + `.length === 500`)
-	t.Logf("12,000 series: table after %v", time.Since(start).Round(time.Millisecond))
-	require.Equal(t, "The first 10,000 rows alone were asked for; there are more.", browsertest.Eval[string](tb, `document.querySelector(".cut").textContent`))
-	require.Contains(t, browsertest.Eval[string](tb, `document.querySelector("#panel .more").textContent`), "The first 500 of 10,000 rows.")
-	tb.Run(chromedp.Click(chromedp.CSS("#panel th:nth-child(2) button")), chromedp.Click(chromedp.CSS("#panel th:nth-child(2) button"))) // the largest first
-	require.Equal(t, "wide|09999|2", browsertest.Eval[[]string](tb, exploreCells)[0])
-	tb.Run(chromedp.Click(chromedp.CSS("#panel .more button")))
-	tb.Until(exploreCells + `.length === 1000`)
-
-	tb.Go(e.page("view=json-range", "wide"))
-	tb.Until(`document.querySelector(".json")`)
-	require.Contains(t, browsertest.Eval[string](tb, `document.querySelector(".cut").textContent`), "have a limit")
-	tb.NoScript()
-	tb.Go(e.page("", "wide"))
-	tb.Until(`document.querySelector(".result")`)
-	require.Equal(t, 300, browsertest.Eval[int](tb, `document.querySelectorAll(".result tbody tr").length`))
-	require.Contains(t, browsertest.Eval[string](tb, `document.querySelector(".result").textContent`), "and 11,700 more series")
-}
-
-// TestExploreWithoutData: the page says what to run, or why there is nothing.
-func TestExploreWithoutData(t *testing.T) {
-	b := browsertest.Browser(t)
-	empty := programs.Server(t, t.TempDir()).URL()
-	tb := browsertest.Open(t, b)
-	tb.Go(empty + "/explore")
-	tb.Until(`document.querySelector("textarea[role=combobox]")`)
-	require.Equal(t, []string{"agent --address=" + strings.TrimPrefix(empty, "http://"), "curl -X POST '" + empty + "/update/gauge/hello/1'"},
-		browsertest.Eval[[]string](tb, `[...document.querySelectorAll("#empty pre")].map((e) => e.textContent)`))
-	tb.Accessible()
-	tb.Screenshot("explore-empty")
-	exploreType(tb, "vector(1)")
-	explorePress(tb, "Enter", 0)
-	tb.Until(exploreDrawn)
-
-	none := programs.Server(t, t.TempDir(), "HISTORY=false").URL()
-	tb = browsertest.Open(t, b)
-	tb.Go(none + "/explore?query=up")
-	require.Contains(t, browsertest.Eval[string](tb, `document.querySelector("main").innerText`), "This server keeps no history\n\nIt runs with HISTORY=false")
-	require.Zero(t, browsertest.Eval[int](tb, `document.querySelectorAll("textarea").length`))
-	tb.Accessible()
-	tb.Screenshot("explore-no-history")
-}
-
-// BenchmarkExploreChart draws 6 h of 10 series in a browser: chart-ms is what the page
-// itself measures, from the data to the drawn chart.
-func BenchmarkExploreChart(b *testing.B) {
-	e := newExplored(b)
-	tb := browsertest.Open(b, browsertest.Browser(b))
-	var took []float64
-	for b.Loop() {
-		tb.Go(e.page("range=6h", "shop_load"))
-		tb.Until(`performance.getEntriesByName("chart-draw").length`)
-		took = append(took, browsertest.Eval[float64](tb, `performance.getEntriesByName("chart-draw")[0].duration`))
-		require.Equal(b, "10 × 360", browsertest.Eval[string](tb, `(({ series, points }) => series + " × " + points)(performance.getEntriesByName("chart-draw")[0].detail)`))
-	}
-	slices.Sort(took)
-	b.ReportMetric(took[len(took)/2], "chart-ms")
-	b.ReportMetric(took[len(took)-1], "worst-chart-ms")
 }
 
 // pictures: in light and dark and on a phone it is readable, for all.
