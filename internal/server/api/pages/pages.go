@@ -68,6 +68,7 @@ func (p *Pages) Routes() map[string]problem.Handler {
 	routes := map[string]problem.Handler{
 		hostPrefix + "*": p.Host,
 		"/metric/*":      p.metric,
+		"/explore":       p.Explore,
 	}
 	if p.o.Status != nil {
 		routes["/status"] = p.status
