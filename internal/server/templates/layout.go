@@ -112,6 +112,7 @@ func (l Layout) URL() string {
 var pages = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{
 		"count":   groupDigits,
+		"span":    FormatSpan,
 		"percent": func(share float64) string { return FormatPercent(100 * share) },
 	}).ParseFS(files, "*.html"))
 })
