@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"iter"
 	"math"
+	"math/bits"
 	"slices"
 	"strings"
 	"time"
@@ -91,19 +92,73 @@ func number(m *metric.Metric) (float64, int64) {
 	}
 }
 
-// Select keeps the metrics that match the query and sorts them, both in the
-// memory of ms.
+// Select makes a page of the metrics that match the query, in their order. It works in
+// the memory of ms, and what it returns is there.
 //
 // A metric matches if each word of the query stands somewhere in its kind, its
 // name or one of its labels as name=value, whatever the case. The script filters
 // by the same rule.
-func Select(ms []metric.Metric, query string, s Sort) []metric.Metric {
+func Select(ms []metric.Metric, query string, s Sort, page, size int) Page {
+	p := Page{Query: query, Sort: s.normal(), Total: len(ms)}
 	if words := strings.Fields(strings.ToLower(query)); len(words) > 0 {
 		ms = slices.DeleteFunc(ms, func(m metric.Metric) bool { return !matches(&m, words) })
 	}
-	s = s.normal()
-	slices.SortFunc(ms, func(a, b metric.Metric) int { return s.Compare(&a, &b) })
-	return ms
+	p.Found = len(ms)
+	p.Number, p.Pages = pageOf(page, p.Found, size)
+	from, to := (p.Number-1)*size, min(p.Number*size, p.Found)
+	sortPart(ms, from, to, func(a, b *metric.Metric) int { return p.Sort.Compare(a, b) })
+	p.Rows = Rows(ms[from:to])
+	return p
+}
+
+// sortPart puts those at from to to, by compare, where they are when all of s is
+// sorted. The others are on their side of them, in any order, for to sort 100,000 to
+// show a hundred is most of the work of a page.
+func sortPart[T any](s []T, from, to int, compare func(a, b *T) int) {
+	const few = 64
+	rounds := 4 * bits.Len(uint(len(s))) // more are a sign of an order that is bad for us
+	for len(s) > few && rounds > 0 && (from > 0 || to < len(s)) {
+		rounds--
+		n := partition(s, compare)
+		switch {
+		case to <= n:
+			s = s[:n]
+		case from > n:
+			s, from, to = s[n+1:], from-n-1, to-n-1
+		default: // the pivot is among them
+			sortPart(s[:n], min(from, n), n, compare)
+			s, from, to = s[n+1:], 0, max(0, to-n-1)
+		}
+	}
+	if from < to {
+		slices.SortFunc(s, func(a, b T) int { return compare(&a, &b) })
+	}
+}
+
+// partition moves what is less than a pivot before it, the rest behind it, and
+// returns where it is.
+func partition[T any](s []T, compare func(a, b *T) int) int {
+	last := len(s) - 1
+	mid := last / 2
+	// The median of three is the pivot, at the end.
+	if compare(&s[mid], &s[0]) < 0 {
+		s[mid], s[0] = s[0], s[mid]
+	}
+	if compare(&s[last], &s[0]) < 0 {
+		s[last], s[0] = s[0], s[last]
+	}
+	if compare(&s[mid], &s[last]) < 0 {
+		s[mid], s[last] = s[last], s[mid]
+	}
+	n := 0
+	for i := range last {
+		if compare(&s[i], &s[last]) < 0 {
+			s[i], s[n] = s[n], s[i]
+			n++
+		}
+	}
+	s[n], s[last] = s[last], s[n]
+	return n
 }
 
 func matches(m *metric.Metric, words []string) bool {

@@ -1,4 +1,4 @@
-// Package pages answers the pages beside that of all series: each handler asks the
+// Package pages answers the pages: each handler asks the
 // history in process for what stands in the HTML, so that a page says something
 // without JavaScript too. Charts and what is live the page asks for itself, over the
 // HTTP API.
@@ -16,11 +16,13 @@ import (
 
 	"github.com/prometheus/prometheus/promql"
 	promstorage "github.com/prometheus/prometheus/storage"
+	"go.uber.org/zap"
 
 	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/internal/server/problem"
 	"github.com/gometheus/gometheus/internal/server/templates"
 	codes "github.com/gometheus/gometheus/pkg/errors"
+	"github.com/gometheus/gometheus/pkg/semaphore"
 )
 
 // State is the latest value of each pushed series.
@@ -36,18 +38,31 @@ type Options struct {
 	Storage promstorage.Queryable
 	// Retention is how far the history goes back.
 	Retention time.Duration
+	// Reporters are the instances that say how often they report; nil: nobody knows.
+	Reporters func() []Reporter
 	Now       func() time.Time
+	Log       *zap.Logger // nil: nothing is told
 }
 
 // Pages holds the handlers.
-type Pages struct{ o Options }
+type Pages struct {
+	o         Options
+	overviews *semaphore.Semaphore
+	fleet     *fleet
+}
 
 // New makes the handlers.
-func New(o Options) *Pages { return &Pages{o} }
+func New(o Options) *Pages {
+	p := &Pages{o: o, overviews: semaphore.New(maxOverviews)}
+	p.fleet = &fleet{p: p}
+	return p
+}
 
 // Routes are the handlers by the pattern of their path; GET and HEAD go to each.
 func (p *Pages) Routes() map[string]problem.Handler {
-	return map[string]problem.Handler{}
+	return map[string]problem.Handler{
+		"/": p.Overview,
+	}
 }
 
 // layout is what all pages need of a request.
