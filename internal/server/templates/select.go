@@ -1,6 +1,7 @@
 package templates
 
 import (
+	"bytes"
 	"cmp"
 	"iter"
 	"math"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gometheus/gometheus/internal/common/metric"
 )
@@ -101,7 +103,11 @@ func number(m *metric.Metric) (float64, int64) {
 func Select(ms []metric.Metric, query string, s Sort, page, size int) Page {
 	p := Page{Query: query, Sort: s.normal(), Total: len(ms)}
 	if words := strings.Fields(strings.ToLower(query)); len(words) > 0 {
-		ms = slices.DeleteFunc(ms, func(m metric.Metric) bool { return !matches(&m, words) })
+		var text []byte
+		ms = slices.DeleteFunc(ms, func(m metric.Metric) bool {
+			text = appendSearched(text[:0], &m)
+			return !containsAll(text, words)
+		})
 	}
 	p.Found = len(ms)
 	p.Number, p.Pages = pageOf(page, p.Found, size)
@@ -161,16 +167,36 @@ func partition[T any](s []T, compare func(a, b *T) int) int {
 	return n
 }
 
-func matches(m *metric.Metric, words []string) bool {
-	name := strings.ToLower(m.Name)
+// appendSearched appends what a metric is searched by, in lower case. The parts are
+// separated by what no word has.
+func appendSearched(dst []byte, m *metric.Metric) []byte {
+	dst = append(dst, m.Name...)
+	dst = append(append(dst, '\n'), m.Kind.String()...)
+	for i := range m.Labels {
+		dst = append(append(dst, '\n'), m.Labels[i].Name...)
+		dst = append(append(dst, '='), m.Labels[i].Value...)
+	}
+	for i, c := range dst {
+		switch {
+		case 'A' <= c && c <= 'Z':
+			dst[i] = c + 'a' - 'A'
+		case c >= utf8.RuneSelf:
+			return bytes.ToLower(dst)
+		}
+	}
+	return dst
+}
+
+func containsAll(text []byte, words []string) bool {
 	for _, w := range words {
-		if !strings.Contains(name, w) && !strings.Contains(m.Kind.String(), w) && !labelsMatch(m.Labels, w) {
+		if !bytes.Contains(text, []byte(w)) {
 			return false
 		}
 	}
 	return true
 }
 
+// labelsMatch tells whether a word stands in one of the labels as name=value.
 func labelsMatch(ls metric.Labels, word string) bool {
 	return slices.ContainsFunc(ls, func(l metric.Label) bool {
 		return strings.Contains(strings.ToLower(l.Name+"="+l.Value), word)
