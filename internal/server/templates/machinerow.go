@@ -234,10 +234,10 @@ func (w *writer) fleetRows(f *Fleet) {
 		w.raw("<tbody>\n")
 		if f.Group != "" {
 			w.raw(`<tr class="group"><th scope="rowgroup" colspan="`)
-			w.int(len(machineColumns))
+			w.int(len(machineColumns) - 1) // the last column is left out where there is no room
 			w.raw(`">`)
 			w.text(groupText(g, f.Group))
-			w.raw("</th></tr>\n")
+			w.raw("</th><td class=\"labels\"></td></tr>\n")
 		}
 		for _, m := range g.Machines {
 			w.machine(m, f.Group)

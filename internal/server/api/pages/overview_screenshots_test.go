@@ -23,7 +23,7 @@ func TestOverviewScreenshots(t *testing.T) {
 	ten := programs.Server(t, t.TempDir()).URL()
 	now := time.Now()
 	for i, m := range boxes(10) {
-		until := now
+		until := now.Add(ahead)
 		if i == 3 {
 			until = now.Add(-2 * time.Minute)
 		} else if i == 8 {
@@ -35,7 +35,7 @@ func TestOverviewScreenshots(t *testing.T) {
 	many := programs.Server(t, t.TempDir()).URL()
 	var series []writetest.Series
 	for _, m := range boxes(500) {
-		series = append(series, m.series(now.Add(-6*time.Minute), now)...)
+		series = append(series, m.series(now.Add(-6*time.Minute), now.Add(ahead))...)
 	}
 	send(t, many, series)
 	for _, shot := range []struct{ name, url string }{
