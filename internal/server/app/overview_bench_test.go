@@ -142,7 +142,7 @@ func fleetHistory(b *testing.B, past openedHistory, machines int, from, to time.
 		add(1, "gometheus_agent_info", "version", "0.2.0")
 	}
 	for t := from; !t.After(to); t = t.Add(every) {
-		app := past.DB().Appender(b.Context()) //nolint:staticcheck // the plainest way
+		app := past.DB().Appender(b.Context())
 		for i := range all {
 			s := &all[i]
 			ref, err := app.Append(s.ref, s.ls, t.UnixMilli(), s.rate*t.Sub(from).Seconds()+1)

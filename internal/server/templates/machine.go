@@ -2,6 +2,7 @@ package templates
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"net/url"
 	"slices"
@@ -307,9 +308,7 @@ func pageOf(page, n, size int) (number, pages int) {
 // empty.
 func address(of url.Values, change ...string) string {
 	q := url.Values{}
-	for name, v := range of {
-		q[name] = v
-	}
+	maps.Copy(q, of)
 	for i := 0; i+1 < len(change); i += 2 {
 		q.Set(change[i], change[i+1])
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"net/url"
 	"strconv"
 )
@@ -90,9 +91,7 @@ func (v overview) machines(w io.Writer) error {
 // Parameters are those of the page's address, without those at their default.
 func (v overview) Parameters() url.Values {
 	q := v.machineParameters()
-	for name, value := range v.seriesParameters() {
-		q[name] = value
-	}
+	maps.Copy(q, v.seriesParameters())
 	return q
 }
 

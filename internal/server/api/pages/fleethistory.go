@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql"
@@ -34,7 +35,9 @@ const (
 
 	pseudoTypes = `tmpfs|ramfs|devtmpfs|overlay|squashfs|iso9660|erofs|autofs|fuse.*|nsfs|proc|sysfs|cgroup.*`
 
-	cpuQuery   = `100 * (1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[$window])))`
+	// Not rate(): that takes a counter which has just ended for one that hardly grew,
+	// and so the last minute of a machine for its busiest. A restart is left out.
+	cpuQuery   = `100 * (1 - avg by (instance) (clamp_max(deriv(node_cpu_seconds_total{mode="idle"}[$window]) >= 0, 1)))`
 	diskQuery  = `topk by (instance) (1, 100 * (1 - max by (instance, mountpoint) (node_filesystem_avail_bytes{` + realDisks + `}) / max by (instance, mountpoint) (node_filesystem_size_bytes{` + realDisks + `} > 0)))`
 	inQuery    = `sum by (instance) (rate(node_network_receive_bytes_total{` + networks + `}[$window]))`
 	outQuery   = `sum by (instance) (rate(node_network_transmit_bytes_total{` + networks + `}[$window]))`
@@ -161,7 +164,7 @@ func (t *teller) each(from, to time.Time, names string, more []*labels.Matcher, 
 	}
 	defer q.Close() //nolint:errcheck // it has been read
 	matchers := append([]*labels.Matcher{
-		labels.MustNewMatcher(labels.MatchRegexp, labels.MetricName, names),
+		labels.MustNewMatcher(labels.MatchRegexp, model.MetricNameLabel, names),
 		labels.MustNewMatcher(labels.MatchNotEqual, instanceLabel, ""),
 	}, more...)
 	set := q.Select(t.s.ctx, false, &promstorage.SelectHints{Start: from.UnixMilli(), End: to.UnixMilli()}, matchers...)
@@ -218,7 +221,7 @@ func (t *teller) read() error {
 				m.every = every
 			}
 		}
-		what := ls.Get(labels.MetricName)
+		what := ls.Get(model.MetricNameLabel)
 		m.values[what] = v
 		if what == agentInfo {
 			m.version = ls.Get("version")
@@ -262,7 +265,7 @@ func (t *teller) apply() {
 }
 
 // ofOne are labels that say something of a series, not of the machine.
-var ofOne = []string{labels.MetricName, instanceLabel, "version", "revision", "commit", "branch", "goversion", "goos", "goarch", "date"}
+var ofOne = []string{model.MetricNameLabel, instanceLabel, "version", "revision", "commit", "branch", "goversion", "goos", "goarch", "date"}
 
 // common are the labels that all have.
 func common(sets []labels.Labels) []templates.Label {
@@ -350,7 +353,7 @@ func (t *teller) instances(from time.Time) ([]string, error) {
 		return nil, fmt.Errorf("look for machines: %w", err)
 	}
 	defer q.Close() //nolint:errcheck // it has been read
-	names, _, err := q.LabelValues(t.s.ctx, instanceLabel, nil, labels.MustNewMatcher(labels.MatchRegexp, labels.MetricName, "node_load1|node_boot_time_seconds"))
+	names, _, err := q.LabelValues(t.s.ctx, instanceLabel, nil, labels.MustNewMatcher(labels.MatchRegexp, model.MetricNameLabel, "node_load1|node_boot_time_seconds"))
 	if err != nil {
 		return nil, fmt.Errorf("look for machines: %w", err)
 	}

@@ -228,8 +228,14 @@ func overviewLooks(t *testing.T, tb *browsertest.Tab, park string) {
 		width, height int64 // 0: a phone
 		path          string
 	}{
-		{"wide", "light", 1600, 900, ""}, {"wide-dark", "dark", 1600, 900, "?group=env"}, {"", "light", 1100, 800, ""}, {"", "light", 900, 800, "?group=env"},
-		{"", "dark", 700, 800, ""}, {"", "light", 0, 0, ""}, {"phone-dark", "dark", 0, 0, "?group=env"}, {"", "light", 320, 700, "?m=nothing"},
+		{"wide", "light", 1600, 900, ""},
+		{"wide-dark", "dark", 1600, 900, "?group=env"},
+		{"", "light", 1100, 800, ""},
+		{"", "light", 900, 800, "?group=env"},
+		{"", "dark", 700, 800, ""},
+		{"", "light", 0, 0, ""},
+		{"phone-dark", "dark", 0, 0, "?group=env"},
+		{"", "light", 320, 700, "?m=nothing"},
 	} {
 		tb.Theme(look.theme)
 		if look.width == 0 {

@@ -51,7 +51,7 @@ func openPast(t *testing.T, now time.Time) *history.History {
 // write puts machines into a history, the oldest samples first.
 func write(t *testing.T, h *history.History, from, to time.Time, bs ...box) {
 	t.Helper()
-	app := h.DB().Appender(t.Context()) //nolint:staticcheck // the plainest way
+	app := h.DB().Appender(t.Context())
 	for _, b := range bs {
 		for _, s := range b.series(from, to) {
 			ls := labels.FromStrings(s.Labels...)
@@ -294,7 +294,9 @@ func TestOverviewOfSlowHistory(t *testing.T) {
 		defer engine.Close()
 		p := pages.New(pages.Options{
 			State: values{}, Engine: engine, Storage: past, Retention: time.Hour, Now: time.Now,
-			Reporters: func() []pages.Reporter { return []pages.Reporter{{Name: "b", Seen: time.Now(), Every: time.Minute, Up: true}} },
+			Reporters: func() []pages.Reporter {
+				return []pages.Reporter{{Name: "b", Seen: time.Now(), Every: time.Minute, Up: true}}
+			},
 		})
 		page := look(t, p, "/")
 		require.Contains(t, page, `id="missing" hidden`)
