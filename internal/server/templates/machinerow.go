@@ -128,8 +128,7 @@ func (w *writer) rate(arrow, name string, bytes float64) {
 	if math.IsNaN(bytes) {
 		w.raw("–")
 	} else {
-		w.raw(formatBytes(bytes))
-		w.raw("/s")
+		w.raw(rateText(bytes))
 	}
 	w.raw(`</span>`)
 }
@@ -198,6 +197,21 @@ func percentText(v float64) string {
 		return strconv.FormatFloat(v, 'f', 1, 64) + " %"
 	}
 	return strconv.FormatFloat(v, 'f', 0, 64) + " %"
+}
+
+// rateText is bytes per second in three digits.
+func rateText(v float64) string {
+	units := []string{"B/s", "KiB/s", "MiB/s", "GiB/s", "TiB/s"}
+	i := 0
+	for i < len(units)-1 && math.Abs(v) >= 999.5 {
+		v /= 1024
+		i++
+	}
+	digits := 3
+	if i == 0 {
+		digits = 0
+	}
+	return significant(v, digits) + " " + units[i]
 }
 
 func loadText(v float64) string {
