@@ -67,7 +67,7 @@ func BenchmarkOverview(b *testing.B) {
 		name string
 		step time.Duration
 	}{{"known", 0}, {"uncached", 5 * time.Second}, {"uncached-lines", 46 * time.Second}} {
-		b.Run("machines="+bench.name, func(b *testing.B) {
+		b.Run("view="+bench.name, func(b *testing.B) {
 			b.ReportAllocs()
 			size, before := 0, cpu(b)
 			for i := 0; b.Loop(); i++ {
