@@ -68,7 +68,7 @@ func (s *survey) fromHistory(k, before *knowledge) {
 	s.rates("Network", inQuery, windows, func(m *machine, v promql.Sample) { m.In = v.F })
 	s.rates("Network", outQuery, windows, func(m *machine, v promql.Sample) { m.Out = v.F })
 	if s.now.Sub(k.sparksAt).Abs() >= sparkFresh {
-		if err := s.sparks(k, windows[len(windows)-1]); err != nil {
+		if err := s.sparks(k); err != nil {
 			s.fail("Last hour", err)
 		}
 	}
@@ -93,46 +93,6 @@ func (s *survey) rates(title, query string, windows []time.Duration, set func(*m
 			}
 		}
 	}
-}
-
-// sparks reads the last hour of CPU of all machines.
-func (s *survey) sparks(k *knowledge, window time.Duration) error {
-	end := s.now.Truncate(sparkStep)
-	start := end.Add(-sparkLength)
-	lines := map[string][]float64{}
-	read := func(query string) error {
-		m, err := s.f.p.span(s.ctx, query, start, end, sparkStep)
-		if err != nil {
-			return err
-		}
-		for _, series := range m {
-			name := series.Metric.Get(instanceLabel)
-			if lines[name] != nil || s.machines[name] == nil || len(series.Floats) == 0 {
-				continue
-			}
-			line := slices.Repeat([]float64{unknown}, int(sparkLength/sparkStep)+1)
-			for _, p := range series.Floats {
-				if i := (p.T - start.UnixMilli()) / sparkStep.Milliseconds(); i >= 0 && int(i) < len(line) {
-					line[i] = p.F
-				}
-			}
-			lines[name] = line
-		}
-		return nil
-	}
-	if err := read(strings.ReplaceAll(cpuQuery, "$window", promDuration(max(sparkStep, window)))); err != nil {
-		return err
-	}
-	for name, m := range s.machines {
-		if m.found && lines[name] == nil && m.state.cpuCount > 0 {
-			if err := read(plainQuery); err != nil {
-				return err
-			}
-			break
-		}
-	}
-	k.sparks, k.sparksAt = lines, s.now
-	return nil
 }
 
 func promDuration(d time.Duration) string { return fmt.Sprintf("%ds", int(math.Ceil(d.Seconds()))) }
