@@ -60,7 +60,8 @@ func TestServers(t *testing.T) {
 // rows are the rows of the page of all metrics.
 func (s *server) rows() string {
 	s.t.Helper()
-	_, rows, ok := strings.Cut(s.do("GET", "/", nil).body, "<tbody>")
+	_, series, _ := strings.Cut(s.do("GET", "/", nil).body, `<table class="series">`)
+	_, rows, ok := strings.Cut(series, "<tbody>")
 	require.True(s.t, ok)
 	rows, _, _ = strings.Cut(rows, "</tbody>")
 	return rows

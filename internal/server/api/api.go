@@ -39,8 +39,7 @@ type API struct {
 	last    atomic.Int64 // the last time of arrival
 	scratch sync.Pool
 	bodies  *semaphore.Semaphore // bytes of large bodies
-	pages   *semaphore.Semaphore
-	gate    *admission.Gate // of updates; nil: all may come at once
+	gate    *admission.Gate      // of updates; nil: all may come at once
 }
 
 const (
@@ -51,9 +50,6 @@ const (
 	smallBody     = 32 << 10
 	// keptBody is up to which size a body's memory is used again.
 	keptBody = 256 << 10
-	// maxPages is how many pages are made at once; each holds a copy of all
-	// series.
-	maxPages = 8
 )
 
 // Option changes a default of New.
@@ -70,7 +66,7 @@ func WithGate(g *admission.Gate) Option { return func(a *API) { a.gate = g } }
 func New(m Manager, limits metric.Limits, now func() time.Time, options ...Option) *API {
 	a := &API{
 		manager: m, limits: limits, now: now,
-		bodies: semaphore.New(defaultMemory), pages: semaphore.New(maxPages),
+		bodies: semaphore.New(defaultMemory),
 	}
 	for _, option := range options {
 		option(a)

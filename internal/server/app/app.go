@@ -166,7 +166,7 @@ func routes(cfg config.Config, store openedStorage, past openedHistory, tell *te
 	state := manager.New(store, past.recorder(), tell)
 	return router.Options{
 		API:     api.New(state, limits, time.Now, api.WithMemory(memory), api.WithGate(gate)),
-		Pages:   pages.New(pageOptions(cfg, state, store, past, tell)),
+		Pages:   pages.New(pageOptions(cfg, state, store, past, tell, log)),
 		Static:  templates.Static,
 		Problem: problem.Writer{Log: log, Wrote: tell.Rejected},
 		Signer:  middleware.NewSigner(cfg.Key.Reveal(), middleware.WithMode(cfg.Signature), middleware.WithMemory(memory)),

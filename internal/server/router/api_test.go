@@ -922,7 +922,7 @@ func requireSigned(t testing.TB, got answer) {
 	require.Equal(t, []string{sign(secret, got.body)}, got.header[http.CanonicalHeaderKey("HashSHA256")])
 }
 
-var rowNames = regexp.MustCompile(`<th scope="row">([^<]*)</th>`)
+var rowNames = regexp.MustCompile(`<th scope="row"><a href="metric/[^"]*">([^<]*)</a></th>`)
 
 func TestPage(t *testing.T) {
 	srv := newServer(t)

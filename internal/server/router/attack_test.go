@@ -19,6 +19,7 @@ import (
 
 	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/internal/server/api"
+	"github.com/gometheus/gometheus/internal/server/api/pages"
 	"github.com/gometheus/gometheus/internal/server/manager"
 	"github.com/gometheus/gometheus/internal/server/middleware"
 	"github.com/gometheus/gometheus/internal/server/problem"
@@ -85,8 +86,10 @@ func (b *battle) open() {
 		FS: b.fs, Path: "db.json", Interval: time.Hour, Restore: true, Now: now, Log: zap.NewNop(),
 	})
 	require.NoError(b.t, err)
+	m := manager.New(b.store, nil, nil)
 	b.h = router.New(router.Options{
-		API:     api.New(manager.New(b.store, nil, nil), metric.DefaultLimits(), now),
+		API:     api.New(m, metric.DefaultLimits(), now),
+		Pages:   pages.New(pages.Options{State: m, Now: now}),
 		Static:  templates.Static,
 		Problem: problem.Writer{Log: zap.NewNop()},
 		Signer:  middleware.NewSigner(secret, middleware.WithMode(b.mode), middleware.WithClock(now)),

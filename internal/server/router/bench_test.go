@@ -20,6 +20,7 @@ import (
 
 	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/internal/server/api"
+	"github.com/gometheus/gometheus/internal/server/api/pages"
 	"github.com/gometheus/gometheus/internal/server/history"
 	"github.com/gometheus/gometheus/internal/server/manager"
 	"github.com/gometheus/gometheus/internal/server/middleware"
@@ -41,6 +42,7 @@ func newHandler(s storage.Storage, key string, log *zap.Logger) http.Handler {
 func newHandlerWith(m *manager.Manager, now func() time.Time, key string, log *zap.Logger) http.Handler {
 	return router.New(router.Options{
 		API:     api.New(m, metric.DefaultLimits(), now),
+		Pages:   pages.New(pages.Options{State: m, Now: now}),
 		Static:  templates.Static,
 		Problem: problem.Writer{Log: log},
 		Signer:  middleware.NewSigner(key),

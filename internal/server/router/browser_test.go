@@ -13,6 +13,7 @@ import (
 
 	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/internal/server/api"
+	"github.com/gometheus/gometheus/internal/server/api/pages"
 	"github.com/gometheus/gometheus/internal/server/manager"
 	"github.com/gometheus/gometheus/internal/server/middleware"
 	"github.com/gometheus/gometheus/internal/server/problem"
@@ -28,8 +29,10 @@ func newGuarded(t *testing.T, credentials bool, static http.Handler) *httptest.S
 	if static != nil {
 		serveStatic = func(http.Handler) http.Handler { return static }
 	}
+	m := manager.New(memory.New(), nil, nil)
 	return serve(t, router.New(router.Options{
-		API:     api.New(manager.New(memory.New(), nil, nil), metric.DefaultLimits(), time.Now),
+		API:     api.New(m, metric.DefaultLimits(), time.Now),
+		Pages:   pages.New(pages.Options{State: m, Now: time.Now}),
 		Static:  serveStatic,
 		Problem: problem.Writer{Log: zap.NewNop()},
 		Signer:  middleware.NewSigner(""),

@@ -21,7 +21,7 @@ import (
 // Options is what the routes depend on.
 type Options struct {
 	API *api.API
-	// Pages are those beside the one of all series; nil: there are none.
+	// Pages are the pages; nil: there are none.
 	Pages *pages.Pages
 	// Static makes the handler of /static/ from that of paths that don't exist.
 	Static  func(notFound http.Handler) http.Handler
@@ -130,7 +130,6 @@ func Inner(o Options) http.Handler {
 	get(read, "/value/*", h(o.API.ValuePath))
 	get(read, "/ping", h(o.API.Ping))
 	get(read, "/ping/", h(o.API.Ping))
-	get(read, "/", h(o.API.Page))
 	get(read, "/static/*", o.Static(notFound).ServeHTTP)
 	if o.Pages != nil {
 		for pattern, page := range o.Pages.Routes() {

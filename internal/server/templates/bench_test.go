@@ -10,11 +10,11 @@ import (
 	"github.com/gometheus/gometheus/internal/common/metric"
 )
 
-// BenchmarkRender writes a page of 100,000 series. impl=plain is the same table
+// BenchmarkRender writes 100,000 series. impl=plain is the same table
 // by html/template alone, the yardstick.
 func BenchmarkRender(b *testing.B) {
 	ms := many(100_000)
-	p := Page{Host: "localhost:8080", Now: time.UnixMilli(1_795_454_731_960), Total: len(ms), Shown: len(ms)}
+	o := Overview{Layout: Layout{Host: "localhost:8080", Now: time.UnixMilli(1_795_454_731_960)}, Series: Page{Total: len(ms), Found: len(ms)}}
 	plain := template.Must(template.New("").Parse(`<table>{{range .}}<tr><td class="{{.Kind}}"><span>{{.Kind}}</span></td>` +
 		`<th scope="row">{{.Name}}</th><td>{{range .Labels}}<span><i>{{.Name}}=</i>{{.Value}}</span> {{end}}</td><td>{{.Value}}</td>` +
 		`<td><time datetime="{{.Time.UTC.Format "2006-01-02T15:04:05.000Z"}}">{{.Time.UTC.Format "2006-01-02 15:04:05 UTC"}}</time></td></tr>{{end}}</table>`))
@@ -32,12 +32,12 @@ func BenchmarkRender(b *testing.B) {
 	}
 	run("plain", func() error { return plain.Execute(io.Discard, Rows(ms)) })
 	run("gometheus", func() error {
-		p.Rows = Rows(ms)
-		return Render(io.Discard, p)
+		o.Series.Rows = Rows(ms)
+		return RenderOverview(io.Discard, o)
 	})
 }
 
-// BenchmarkSelect sorts and searches 100,000 series.
+// BenchmarkSelect finds the first page among 100,000 series.
 func BenchmarkSelect(b *testing.B) {
 	all := many(100_000)
 	ms := make([]metric.Metric, len(all))
@@ -46,7 +46,7 @@ func BenchmarkSelect(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				copy(ms, all)
-				Select(ms, query, Sort{By: ByValue, Desc: true})
+				Select(ms, query, Sort{By: ByValue, Desc: true}, 1, SeriesPage)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(ms)), "ns/metric")
 		})

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -36,19 +37,18 @@ func newSite(t *testing.T, ms []metric.Metric) *site {
 	mux := http.NewServeMux()
 	mux.Handle("/static/", templates.Static(http.NotFoundHandler()))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		p := templates.Page{
-			Query: r.FormValue("q"),
-			Sort:  templates.ParseSort(r.FormValue("sort"), r.FormValue("order")),
-			Host:  r.Host,
-			Now:   now,
+		page, err := strconv.Atoi(r.FormValue("page"))
+		if err != nil {
+			page = 1
 		}
-		all := slices.Clone(*s.metrics.Load())
-		p.Total = len(all)
-		all = templates.Select(all, p.Query, p.Sort)
-		p.Shown, p.Rows = len(all), templates.Rows(all)
+		o := templates.Overview{
+			Layout: templates.Layout{Host: r.Host, Now: now},
+			Series: templates.Select(slices.Clone(*s.metrics.Load()), r.FormValue("q"),
+				templates.ParseSort(r.FormValue("sort"), r.FormValue("order")), page, templates.SeriesPage),
+		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", templates.ContentSecurityPolicy)
-		if err := templates.Render(w, p); err != nil {
+		if err := templates.RenderOverview(w, o); err != nil {
 			t.Logf("render: %v", err)
 		}
 	})
@@ -212,7 +212,7 @@ func TestBrowser(t *testing.T) {
 		for range 12 {
 			got = append(got, focused())
 		}
-		wantEqual(t, "tab order", got, []string{"Skip to the content", "gometheus", "Overview", "Explore", "Status", "Theme: auto", "q", "Live", "Kind", "Name", "Value", "Updated"})
+		wantEqual(t, "tab order", got, []string{"Skip to the content", "gometheus", "Overview", "Explore", "Status", "Theme: auto", "Live", "q", "Kind", "Name", "Value", "Updated"})
 		// As one event, so that the page may keep the letter out of the field.
 		tb.Run(
 			browsertest.Call(input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: "/", Text: "/"}),

@@ -14,7 +14,7 @@ type Host struct {
 	Instance string
 	// State is reporting, late or gone; Seen is when the machine was last heard of,
 	// the zero time if that can't be told.
-	State string
+	State State
 	Seen  time.Time
 	// Interval is how often its values come.
 	Interval time.Duration
@@ -73,19 +73,12 @@ type Cell struct {
 
 // Badge is how the state is shown.
 func (h Host) Badge() string {
-	switch h.State {
-	case "reporting":
-		return "good"
-	case "late":
-		return "warn"
-	default:
-		return "bad"
-	}
+	return h.State.badge()
 }
 
 // LastHour leads to the hour before a machine was gone.
 func (h Host) LastHour() string {
-	if h.State != "gone" || h.Retention == 0 || h.Seen.IsZero() {
+	if h.State != Gone || h.Retention == 0 || h.Seen.IsZero() {
 		return ""
 	}
 	return fmt.Sprintf("?from=%d&to=%d", h.Seen.Add(-time.Hour).Unix(), h.Seen.Add(time.Minute).Unix())

@@ -23,8 +23,7 @@ type Label = metric.Label
 
 const (
 	// chunkRows is how many rows share a tbody. A browser lays out only the
-	// chunks near the screen (content-visibility in app.css), so a page of
-	// 100,000 rows shows as fast as one of a hundred.
+	// chunks near the screen (content-visibility in overview.css).
 	chunkRows = 100
 	// flushBytes is how much is written at once.
 	flushBytes = 32 << 10
@@ -33,7 +32,7 @@ const (
 // writeRows writes the rows in chunks. Everything that comes from a metric goes
 // through the standard library's escaper, so it is safe as text and within a
 // quoted attribute.
-func writeRows(w io.Writer, rows iter.Seq[Row]) error {
+func writeRows(w io.Writer, l Layout, rows iter.Seq[Row]) error {
 	buf := make([]byte, 0, flushBytes+4<<10)
 	n := 0
 	for r := range rows {
@@ -44,7 +43,7 @@ func writeRows(w io.Writer, rows iter.Seq[Row]) error {
 			buf = append(buf, "<tbody>\n"...)
 		}
 		n++
-		buf = appendRow(buf, &r)
+		buf = appendRow(buf, l, &r)
 		if len(buf) >= flushBytes {
 			if _, err := w.Write(buf); err != nil {
 				return err
@@ -59,14 +58,16 @@ func writeRows(w io.Writer, rows iter.Seq[Row]) error {
 	return err
 }
 
-func appendRow(dst []byte, r *Row) []byte {
+func appendRow(dst []byte, l Layout, r *Row) []byte {
 	dst = append(dst, `<tr><td class="`...)
 	dst = appendText(dst, r.Kind)
 	dst = append(dst, `"><span>`...)
 	dst = appendText(dst, r.Kind)
-	dst = append(dst, `</span></td><th scope="row">`...)
+	dst = append(dst, `</span></td><th scope="row"><a href="`...)
+	dst = appendText(dst, l.MetricURL(r.Name))
+	dst = append(dst, `">`...)
 	dst = appendText(dst, r.Name)
-	dst = append(dst, `</th><td>`...)
+	dst = append(dst, `</a></th><td>`...)
 	for i := range r.Labels {
 		if i > 0 {
 			dst = append(dst, ' ')

@@ -21,18 +21,20 @@ import (
 	"github.com/gometheus/gometheus/internal/server/templates"
 )
 
-func render(t *testing.T, p templates.Page) string {
+func render(t *testing.T, p templates.Overview) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := templates.Render(&b, p); err != nil {
+	if err := templates.RenderOverview(&b, p); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
 }
 
-func pageOf(ms []metric.Metric) templates.Page {
-	ms = templates.Select(ms, "", templates.Sort{})
-	return templates.Page{Host: "metrics.example:8080", Now: now, Total: len(ms), Shown: len(ms), Rows: templates.Rows(ms)}
+// at is the layout of a page at the tests' time.
+func at(host string) templates.Layout { return templates.Layout{Host: host, Now: now} }
+
+func pageOf(ms []metric.Metric) templates.Overview {
+	return templates.Overview{Layout: at("metrics.example:8080"), Series: templates.Select(ms, "", templates.Sort{}, 1, 1_000_000)}
 }
 
 func TestRenderRows(t *testing.T) {
@@ -41,9 +43,9 @@ func TestRenderRows(t *testing.T) {
 		gauge("Alloc", 1.5, 1500*time.Millisecond),
 	}))
 	want := `<tbody>
-<tr><td class="gauge"><span>gauge</span></td><th scope="row">Alloc</th><td></td><td>1.5</td>` +
+<tr><td class="gauge"><span>gauge</span></td><th scope="row"><a href="metric/Alloc">Alloc</a></th><td></td><td>1.5</td>` +
 		`<td><time datetime="2026-11-23T17:25:30.460Z">2026-11-23 17:25:30 UTC</time></td></tr>
-<tr><td class="counter"><span>counter</span></td><th scope="row">PollCount</th>` +
+<tr><td class="counter"><span>counter</span></td><th scope="row"><a href="metric/PollCount">PollCount</a></th>` +
 		`<td><span><i>instance=</i>web-1</span> <span><i>zone=</i>eu</span></td><td>42</td>` +
 		`<td><time datetime="2026-11-23T17:25:31.960Z">2026-11-23 17:25:31 UTC</time></td></tr>
 </tbody>
@@ -61,17 +63,17 @@ func TestRenderEscapes(t *testing.T) {
 	const evil = `</td><script>alert("x")</script>' onload='`
 	row := templates.Row{Kind: evil, Name: evil, Labels: []templates.Label{{Name: evil, Value: evil}}, Value: evil, Time: now}
 	tame := templates.Row{Name: "a", Labels: []templates.Label{{Name: "a", Value: "b"}}, Time: now}
-	plain := render(t, templates.Page{Host: "h:1", Now: now, Total: 2, Shown: 1, Rows: seq(tame)})
-	got := render(t, templates.Page{
-		Query: evil, Sort: templates.Sort{By: templates.By(evil)}, Host: evil, Now: now, Total: 2, Shown: 1, Rows: seq(row),
-	})
+	plain := render(t, templates.Overview{Layout: at("h:1"), Series: templates.Page{Total: 2, Found: 1, Rows: seq(tame)}})
+	got := render(t, templates.Overview{Layout: at(evil), Series: templates.Page{
+		Query: evil, Sort: templates.Sort{By: templates.By(evil)}, Total: 2, Found: 1, Rows: seq(row),
+	}})
 	tags := regexp.MustCompile(`<[a-z/][^\s>]*`)
 	wantEqual(t, "elements", tags.FindAllString(got, -1), tags.FindAllString(plain, -1))
 	if strings.Contains(got, `alert("x")`) {
 		t.Error("quotes are not escaped")
 	}
 
-	empty := render(t, templates.Page{Host: `x'; rm -rf /; '`, Now: now})
+	empty := render(t, templates.Overview{Layout: at(`x'; rm -rf /; '`)})
 	if strings.Contains(empty, "rm -rf") || !strings.Contains(empty, "agent --address=localhost:8080") {
 		t.Error("a command to be copied has what a Host header says")
 	}
@@ -98,19 +100,19 @@ func TestRenderChunks(t *testing.T) {
 func TestRenderState(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		page templates.Page
+		page templates.Overview
 		has  []string
 		not  []string
 	}{
 		{
 			name: "empty",
-			page: templates.Page{Host: "metrics.example", TLS: true},
-			has:  []string{`id="empty"`, "agent --address=metrics.example<", "curl -X POST 'https://metrics.example/update", `<b id="shown">0</b>`},
+			page: templates.Overview{Layout: templates.Layout{Host: "metrics.example", TLS: true}},
+			has:  []string{`id="empty"`, "agent --address=metrics.example<", "curl -X POST 'https://metrics.example/update"},
 			not:  []string{"<table", `id="none"`},
 		},
 		{
 			name: "nothing found",
-			page: templates.Page{Query: "x & y", Total: 4711, Rows: seq[templates.Row]()},
+			page: templates.Overview{Series: templates.Page{Query: "x & y", Total: 4711, Rows: seq[templates.Row]()}},
 			has: []string{
 				`<section class="notice" id="none">`, "Show all 4,711 series", `value="x &amp; y"`, `<b id="shown">0</b>`, `<span id="of"> of 4,711`,
 				`href="?order=desc&amp;q=x&#43;%26&#43;y&amp;sort=name"`,
@@ -119,13 +121,13 @@ func TestRenderState(t *testing.T) {
 		},
 		{
 			name: "all shown",
-			page: templates.Page{Total: 1234567, Shown: 1234567},
+			page: templates.Overview{Series: templates.Page{Total: 1234567, Found: 1234567}},
 			has:  []string{`<section class="notice" id="none" hidden>`, `<b id="shown">1,234,567</b><span id="of" hidden>`},
 			not:  []string{`name="sort"`},
 		},
 		{
 			name: "sorted by value, largest first",
-			page: templates.Page{Total: 1, Shown: 1, Sort: templates.ParseSort("value", "desc")},
+			page: templates.Overview{Series: templates.Page{Total: 1, Found: 1, Sort: templates.ParseSort("value", "desc")}},
 			has: []string{
 				`<th scope="col" aria-sort="descending"><a href="?order=asc&amp;sort=value">Value</a>`,
 				`<th scope="col"><a href="?order=asc&amp;sort=name">Name</a>`,
@@ -157,7 +159,7 @@ func TestRenderState(t *testing.T) {
 
 // The policy forbids inline scripts and styles, so there must be none.
 func TestRenderKeepsThePolicy(t *testing.T) {
-	for _, p := range []templates.Page{{Now: now, Host: "h"}, pageOf(fleet())} {
+	for _, p := range []templates.Overview{{Layout: at("h")}, pageOf(fleet()), {Layout: at("h"), Fleet: templates.NewFleet(racks(), "", templates.MachineSort{}, "env", 1)}} {
 		if s := regexp.MustCompile(`(?i)<style|<script[^>]*>[^<]|\s(style|on[a-z]+)\s*=\s*["']`).FindString(render(t, p)); s != "" {
 			t.Errorf("inline: %q", s)
 		}
@@ -177,21 +179,21 @@ func (f *failing) Write(p []byte) (int, error) {
 
 func TestRenderStopsWhenTheReaderIsGone(t *testing.T) {
 	yielded := 0
-	p := templates.Page{Now: now, Total: 1e9, Shown: 1e9, Rows: func(yield func(templates.Row) bool) {
+	p := templates.Overview{Layout: at("h"), Series: templates.Page{Total: 1e9, Found: 1e9, Rows: func(yield func(templates.Row) bool) {
 		for range 1_000_000 {
 			yielded++
 			if !yield(templates.Row{Name: "a", Time: now}) {
 				return
 			}
 		}
-	}}
-	if err := templates.Render(&failing{left: 100_000}, p); !errors.Is(err, errGone) {
+	}}}
+	if err := templates.RenderOverview(&failing{left: 100_000}, p); !errors.Is(err, errGone) {
 		t.Errorf("error is %v", err)
 	}
 	if yielded > 10_000 {
 		t.Errorf("%d rows were made for a reader who left", yielded)
 	}
-	if err := templates.Render(&failing{}, p); !errors.Is(err, errGone) {
+	if err := templates.RenderOverview(&failing{}, p); !errors.Is(err, errGone) {
 		t.Errorf("error is %v", err)
 	}
 }
@@ -222,7 +224,7 @@ func TestSelect(t *testing.T) {
 		{"counter", "", "", []string{"counter b"}},
 	} {
 		var got []string
-		for r := range templates.Rows(templates.Select(slices.Clone(ms), tt.query, templates.ParseSort(tt.sort, tt.order))) {
+		for r := range templates.Select(slices.Clone(ms), tt.query, templates.ParseSort(tt.sort, tt.order), 1, 10).Rows {
 			s := r.Kind + " " + r.Name
 			if r.Name == "b" && len(r.Labels) > 0 {
 				s += " " + r.Labels[0].Value
@@ -260,7 +262,7 @@ func TestCompareIsAnOrder(t *testing.T) {
 // What a page loads comes with the version of all files in its path, and modules
 // import each other by relative addresses, so that these have it too.
 func TestStatic(t *testing.T) {
-	links := regexp.MustCompile(`(?:src|href)="(static/(v-[^/]+/)[^"]+)"`).FindAllStringSubmatch(render(t, templates.Page{Now: now}), -1)
+	links := regexp.MustCompile(`(?:src|href)="(static/(v-[^/]+/)[^"]+)"`).FindAllStringSubmatch(render(t, templates.Overview{Layout: at("h")}), -1)
 	if len(links) < 7 {
 		t.Fatalf("the page loads %q", links)
 	}

@@ -51,7 +51,7 @@ func (p *Pages) Host(w http.ResponseWriter, r *http.Request) error {
 		}
 		return respond(w, http.StatusNotFound, func(w io.Writer) error { return templates.RenderMissing(w, missing) })
 	}
-	page.State = state(page.Now.Sub(page.Seen), page.Interval)
+	page.State = p.stateNow(instance, &page)
 	if len(h.names) > 0 {
 		h.facts(&page)
 		h.sections(&page)
@@ -61,6 +61,22 @@ func (p *Pages) Host(w http.ResponseWriter, r *http.Request) error {
 		return h.err
 	}
 	return respond(w, http.StatusOK, func(w io.Writer) error { return templates.RenderHost(w, page) })
+}
+
+// stateNow is the state of the machine, as the overview has it.
+func (p *Pages) stateNow(instance string, page *templates.Host) templates.State {
+	if p.o.Reporters != nil {
+		for _, r := range p.o.Reporters() {
+			if r.Name != instance {
+				continue
+			}
+			if r.Up {
+				return templates.Reporting
+			}
+			return stateOf(page.Now.Sub(r.Seen), r.Every)
+		}
+	}
+	return stateOf(page.Now.Sub(page.Seen), page.Interval)
 }
 
 // pushed is the latest values of a machine, and the names of some machines.

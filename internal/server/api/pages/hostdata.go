@@ -185,15 +185,3 @@ func anyOf(names []string) string {
 	}
 	return quote(strings.Join(escaped, "|"))
 }
-
-// state is what the age of the last sample says.
-func state(age, interval time.Duration) string {
-	switch {
-	case age <= max(time.Minute, 4*interval):
-		return "reporting"
-	case age <= 10*time.Minute:
-		return "late"
-	default:
-		return "gone"
-	}
-}

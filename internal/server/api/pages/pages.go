@@ -1,4 +1,4 @@
-// Package pages answers the pages beside that of all series: each handler asks the
+// Package pages answers the pages: each handler asks the
 // history in process for what stands in the HTML, so that a page says something
 // without JavaScript too. Charts and what is live the page asks for itself, over the
 // HTTP API.
@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/prometheus/model/metadata"
 	"github.com/prometheus/prometheus/promql"
 	promstorage "github.com/prometheus/prometheus/storage"
+	"go.uber.org/zap"
 
 	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/internal/server/problem"
@@ -46,7 +47,10 @@ type Options struct {
 	Status StatusSource
 	// Retention is how far the history goes back.
 	Retention time.Duration
+	// Reporters are the instances that say how often they report; nil: nobody knows.
+	Reporters func() []Reporter
 	Now       func() time.Time
+	Log       *zap.Logger // nil: nothing is told
 }
 
 // Metadata knows what metrics are.
@@ -56,16 +60,23 @@ type Metadata interface {
 
 // Pages holds the handlers.
 type Pages struct {
-	o       Options
-	metrics *semaphore.Semaphore // pages of metrics at once
+	o         Options
+	metrics   *semaphore.Semaphore // pages of metrics at once
+	overviews *semaphore.Semaphore
+	fleet     *fleet
 }
 
 // New makes the handlers.
-func New(o Options) *Pages { return &Pages{o: o, metrics: semaphore.New(2)} }
+func New(o Options) *Pages {
+	p := &Pages{o: o, metrics: semaphore.New(2), overviews: semaphore.New(maxOverviews)}
+	p.fleet = &fleet{p: p}
+	return p
+}
 
 // Routes are the handlers by the pattern of their path; GET and HEAD go to each.
 func (p *Pages) Routes() map[string]problem.Handler {
 	routes := map[string]problem.Handler{
+		"/":              p.Overview,
 		hostPrefix + "*": p.Host,
 		"/metric/*":      p.metric,
 		"/explore":       p.Explore,

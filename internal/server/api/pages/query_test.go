@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gometheus/gometheus/internal/server/api/remotewrite/writetest"
+	"github.com/gometheus/gometheus/internal/server/templates"
 )
 
 // Results are the caller's: a later query must not write over them.
@@ -66,16 +67,16 @@ func TestExpand(t *testing.T) {
 func TestState(t *testing.T) {
 	for _, tt := range []struct {
 		age, interval time.Duration
-		want          string
+		want          templates.State
 	}{
-		{0, 15 * time.Second, "reporting"},
-		{time.Minute, 15 * time.Second, "reporting"},
-		{61 * time.Second, 15 * time.Second, "late"},
-		{61 * time.Second, time.Minute, "reporting"},
-		{10 * time.Minute, 15 * time.Second, "late"},
-		{10*time.Minute + 1, 15 * time.Second, "gone"},
-		{-time.Second, 15 * time.Second, "reporting"}, // its clock is ahead
+		{0, 15 * time.Second, templates.Reporting},
+		{47 * time.Second, 15 * time.Second, templates.Reporting},
+		{48 * time.Second, 15 * time.Second, templates.Late},
+		{48 * time.Second, time.Minute, templates.Reporting},
+		{450 * time.Second, 15 * time.Second, templates.Late},
+		{451 * time.Second, 15 * time.Second, templates.Gone},
+		{-time.Second, 15 * time.Second, templates.Reporting}, // its clock is ahead
 	} {
-		require.Equal(t, tt.want, state(tt.age, tt.interval), "%v", tt)
+		require.Equal(t, tt.want, stateOf(tt.age, tt.interval), "%v", tt)
 	}
 }
