@@ -450,17 +450,6 @@ func TestHostOfAnAgent(t *testing.T) {
 	tb.Screenshot("host-agent")
 }
 
-func push(t *testing.T, server, body string) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server+"/updates", strings.NewReader(body))
-	require.NoError(t, err)
-	r.Header.Set("Content-Type", "application/json")
-	resp, err := programtest.Client(t).Do(r)
-	require.NoError(t, err)
-	require.NoError(t, resp.Body.Close())
-	require.Equal(t, http.StatusOK, resp.StatusCode)
-}
-
 // BenchmarkChart draws ten series over six hours in the browser. ms/draw is what the
 // page itself measures.
 func BenchmarkChart(b *testing.B) {

@@ -55,7 +55,7 @@ func openDB(t *testing.T, series ...[]writetest.Series) *tsdb.DB {
 	return db
 }
 
-func history(o *pages.Options, q promstorage.Queryable) {
+func withHistory(o *pages.Options, q promstorage.Queryable) {
 	o.Storage = q
 	o.Engine = promql.NewEngine(promql.EngineOpts{MaxSamples: 1e6, Timeout: time.Minute, LookbackDelta: 5 * time.Minute, Parser: parser.NewParser(parser.Options{})})
 	o.Retention = 15 * 24 * time.Hour
@@ -141,7 +141,7 @@ func TestHostSections(t *testing.T) {
 	gone := browsertest.Machine{Instance: "gone"}
 	db := openDB(t, gone.Series(now.Add(-90*time.Minute), now.Add(-time.Hour), time.Minute), full.Series(now.Add(-20*time.Minute), now, browsertest.Interval), own)
 	var o pages.Options
-	history(&o, db)
+	withHistory(&o, db)
 
 	w, err := get(o, "/host/web-1")
 	require.NoError(t, err)
@@ -172,7 +172,7 @@ func TestHostSections(t *testing.T) {
 // What goes wrong in the history is no page.
 func TestHostWithBrokenHistory(t *testing.T) {
 	o := pages.Options{State: state{gauge("Alloc", "web-1", 1, 0)}}
-	history(&o, brokenDB{})
+	withHistory(&o, brokenDB{})
 	w, err := get(o, "/host/web-1")
 	require.ErrorContains(t, err, "disk on fire")
 	require.Zero(t, w.Body.Len())
