@@ -104,7 +104,8 @@ func (s *server) fill() {
 	now := time.Now()
 	for hour := 6; hour >= 0; hour-- {
 		var ms []string
-		at := now.Add(-time.Duration(hour) * time.Hour).UnixMilli()
+		// A while ago, so that a point of each chart's grid lies after it.
+		at := now.Add(-time.Duration(hour)*time.Hour - 2*time.Minute).UnixMilli()
 		for _, machine := range []string{"web-1", "web-2", "db-1"} {
 			ms = append(ms,
 				fmt.Sprintf(`{"id":"temperature_celsius","type":"gauge","value":%g,"labels":{"instance":%q,"zone":"eu"},"timestamp":%d}`, 20+float64(len(machine)*hour), machine, at),
