@@ -42,6 +42,7 @@ func run(args []string) int {
 	case config.Check:
 		return process.Task(stops, os.Stderr, func(ctx context.Context) (bool, error) { return app.Check(ctx, cfg, os.Stdout, app.Options{}) })
 	}
+	process.CollectSooner()
 	cpu, mem := profileSignals()
 	return process.Run(log, stops, func(ctx context.Context) error {
 		return app.Run(ctx, cfg, log, app.Options{CPUProfile: cpu, MemProfile: mem, Systemd: systemd.New(os.LookupEnv, os.Getpid())})

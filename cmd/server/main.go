@@ -6,7 +6,6 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"go.uber.org/zap"
@@ -37,7 +36,7 @@ func run(args []string) int {
 		return process.BadSettings(err, os.Stderr)
 	}
 	defer log.Sync() //nolint:errcheck // stderr needs none
-	collectSooner()
+	process.CollectSooner()
 	build := buildinfo.Read()
 	log.Info("starting", zap.String("version", build.Version), zap.String("commit", build.Commit))
 
@@ -48,17 +47,4 @@ func run(args []string) int {
 	return process.Run(log, stops, func(ctx context.Context) error {
 		return app.Run(ctx, cfg, log, signals)
 	})
-}
-
-// gcPercent is how much garbage there may be beside what lives before it is
-// collected. The history's memory is large and lives long: at Go's default there
-// would be as much again beside it.
-const gcPercent = 50
-
-// collectSooner sets gcPercent, unless GOGC says otherwise.
-func collectSooner() {
-	const usual = 100
-	if before := debug.SetGCPercent(gcPercent); before != usual {
-		debug.SetGCPercent(before)
-	}
 }
