@@ -36,9 +36,14 @@ import (
 // patience is how long a page may take for anything.
 const patience = 30 * time.Second
 
-// Browser starts one Chromium, which ends with the test.
+// Browser starts one Chromium, which ends with the test. Under the race detector
+// the test is skipped: it sees nothing of a browser, nor of programs that tests
+// build, and handlers have tests of their own.
 func Browser(t testing.TB) context.Context {
 	t.Helper()
+	if underRace {
+		t.Skip("the race detector sees nothing of a browser")
+	}
 	var path string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if p, err := exec.LookPath(name); err == nil {

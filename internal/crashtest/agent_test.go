@@ -267,6 +267,7 @@ type agent struct {
 
 func (a *agent) start(reportInterval string) {
 	args := []string{
+		"--collectors", "runtime,random,gopsutil", // what counts is pushed
 		"--address", a.address, "--poll-interval", "0.01", "--report-interval", reportInterval,
 		"--batch-size", "20", "--rate-limit", strconv.Itoa(a.rate), "--labels", "instance=test",
 	}

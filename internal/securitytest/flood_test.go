@@ -104,7 +104,7 @@ func TestFlood(t *testing.T) {
 		after.run(t.Context(), s, few, 0, count(time.Second, 5*time.Second))
 		t.Logf("after: %v", after)
 		afters = append(afters, after)
-		if tries++; after.accepted.Load() > before.accepted.Load()*3/4 || tries == 6 {
+		if tries++; after.accepted.Load() > before.accepted.Load()*3/4 || tries == 20 {
 			break
 		}
 	}
