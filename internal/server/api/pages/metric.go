@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +23,10 @@ const (
 	metricWait = 5 * time.Second
 	// kindLabel tells a gauge in the history apart from a counter of its name.
 	kindLabel = "__kind__"
+	// maxPage is more than any metric has; the rows before it can be counted.
+	maxPage = 1 << 30
+	// maxFilters is how many filters a page takes: each stands in every other's link.
+	maxFilters = 20
 	// filterPrefix starts the parameters that filter by a label: l.instance=web-1.
 	filterPrefix = "l."
 )
@@ -55,11 +58,11 @@ func (p *Pages) metric(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer release()
 	query := r.URL.Query()
-	page, err := strconv.Atoi(query.Get("page"))
-	if err != nil || page < 1 {
-		page = 1
-	}
+	page := min(max(1, pageNumber(query, "page")), maxPage)
 	m := ofMetric{name: name, rows: name, filters: filtersIn(query)}
+	if len(m.filters) > maxFilters {
+		return codes.New(codes.Invalid, "more than %d filters", maxFilters)
+	}
 	if err := p.learn(r.Context(), &m, page); err != nil {
 		return err
 	}

@@ -84,7 +84,26 @@ func (p *Pages) Routes() map[string]problem.Handler {
 	if p.o.Status != nil {
 		routes["/status"] = p.status
 	}
+	for pattern, page := range routes {
+		if pattern != "/explore" {
+			routes[pattern] = shortQuery(page)
+		}
+	}
 	return routes
+}
+
+// maxQuery is how long the parameters of a page may be. They stand in its links, so
+// that it is longer than they are by a few hundred times.
+const maxQuery = 8 << 10
+
+// shortQuery lets no longer parameters through.
+func shortQuery(page problem.Handler) problem.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if len(r.URL.RawQuery) > maxQuery {
+			return codes.New(codes.TooLarge, "the parameters are longer than %d bytes", maxQuery)
+		}
+		return page(w, r)
+	}
 }
 
 // layout is what all pages need of a request.
