@@ -252,7 +252,10 @@ func (p *Pages) walk(ctx context.Context, name string, from, to time.Time, sorte
 	}
 	defer func() { _ = q.Close() }() // it only reads
 	set := q.Select(ctx, sorted, nil, labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, name))
-	for set.Next() {
+	for n := 0; set.Next(); n++ {
+		if n%1024 == 0 && ctx.Err() != nil { // the viewer has left
+			return fmt.Errorf("look for the series of a metric: %w", ctx.Err())
+		}
 		if !visit(set.At()) {
 			break
 		}

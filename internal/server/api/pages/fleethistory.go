@@ -30,17 +30,12 @@ const (
 	// were heard of last.
 	maxLookups = 50
 
-	networks  = `device!~"lo|(veth|br-|docker|virbr|cali|flannel|cni|cilium|lxc|tap|tun|vnet|ifb|dummy).*"`
-	realDisks = `fstype!~"` + pseudoTypes + `"`
-
-	pseudoTypes = `tmpfs|ramfs|devtmpfs|overlay|squashfs|iso9660|erofs|autofs|fuse.*|nsfs|proc|sysfs|cgroup.*`
-
 	// Not rate(): that takes a counter which has just ended for one that hardly grew,
 	// and so the last minute of a machine for its busiest. A restart is left out.
 	cpuQuery   = `100 * (1 - avg by (instance) (clamp_max(deriv(node_cpu_seconds_total{mode="idle"}[$window]) >= 0, 1)))`
-	diskQuery  = `topk by (instance) (1, 100 * (1 - max by (instance, mountpoint) (node_filesystem_avail_bytes{` + realDisks + `}) / max by (instance, mountpoint) (node_filesystem_size_bytes{` + realDisks + `} > 0)))`
-	inQuery    = `sum by (instance) (rate(node_network_receive_bytes_total{` + networks + `}[$window]))`
-	outQuery   = `sum by (instance) (rate(node_network_transmit_bytes_total{` + networks + `}[$window]))`
+	diskQuery  = `topk by (instance) (1, 100 * (1 - max by (instance, mountpoint) (node_filesystem_avail_bytes{` + realFS + `}) / max by (instance, mountpoint) (node_filesystem_size_bytes{` + realFS + `} > 0)))`
+	inQuery    = `sum by (instance) (rate(node_network_receive_bytes_total{` + physicalNet + `}[$window]))`
+	outQuery   = `sum by (instance) (rate(node_network_transmit_bytes_total{` + physicalNet + `}[$window]))`
 	plainQuery = `avg by (instance) ({__name__=~"` + cpuPrefix + `.+"})` // gopsutil's
 )
 

@@ -21,7 +21,7 @@ func (p *Pages) Host(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := templates.Host{Layout: p.layout(r), Instance: instance, Interval: 15 * time.Second}
+	page := templates.Host{Layout: p.layout(r), Instance: instance, Interval: usualInterval}
 	pushed, near, err := p.pushed(r.Context(), instance)
 	if err != nil {
 		return err
@@ -76,11 +76,16 @@ func (p *Pages) stateNow(instance string, page *templates.Host) templates.State 
 			return stateOf(page.Now.Sub(r.Seen), r.Every)
 		}
 	}
-	return stateOf(page.Now.Sub(page.Seen), page.Interval)
+	return stateOf(page.Now.Sub(page.Seen), max(page.Interval, usualInterval))
 }
 
 // pushed is the latest values of a machine, and the names of some machines.
 func (p *Pages) pushed(ctx context.Context, instance string) (mine []metric.Metric, names []string, err error) {
+	release, err := turn(ctx, p.copies)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer release()
 	all, err := p.o.State.List(ctx)
 	if err != nil {
 		return nil, nil, err

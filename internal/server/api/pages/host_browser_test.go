@@ -432,7 +432,7 @@ func TestHostWithoutHistoryInTheBrowser(t *testing.T) {
 func TestHostOfAnAgent(t *testing.T) {
 	dir := t.TempDir()
 	server := programs.Server(t, dir).URL()
-	programtest.Start(t, dir, programs.Build(t, "agent"), nil, "ADDRESS="+strings.TrimPrefix(server, "http://"), "LABELS=instance=tiny/1", "POLL_INTERVAL=1", "REPORT_INTERVAL=1")
+	programtest.Start(t, dir, programs.Build(t, "agent"), nil, "ADDRESS="+strings.TrimPrefix(server, "http://"), "LABELS=instance=tiny/1", "POLL_INTERVAL=1", "REPORT_INTERVAL=1", "COLLECTORS=runtime,random,gopsutil")
 	tb := browsertest.Open(t, browsertest.Browser(t))
 	require.Eventually(t, func() bool {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server+"/value/gauge/TotalMemory?instance=tiny/1", nil)

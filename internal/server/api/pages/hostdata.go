@@ -17,9 +17,6 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
 
-// lookback is how long the engine takes a sample for the present one.
-const lookback = 5 * time.Minute
-
 // host gathers what the history knows of one machine at one time. The first error
 // stands; what is asked after it is empty.
 type host struct {
@@ -85,8 +82,8 @@ const telling = "node_load1|node_time_seconds|node_boot_time_seconds|gometheus_a
 // look finds when the machine was last heard of, how often its values come, and the
 // names of its series then. known is false if the history has nothing of it.
 func (h *host) look(now time.Time) (seen time.Time, known bool, err error) {
-	h.at, h.interval = now, 15*time.Second
-	seen, apart, err := h.lastSample(now.Add(-lookback), now)
+	h.at, h.interval = now, usualInterval
+	seen, apart, err := h.lastSample(now.Add(-stateFresh), now)
 	if err != nil {
 		return seen, false, err
 	}

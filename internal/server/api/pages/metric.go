@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
@@ -19,8 +18,6 @@ import (
 )
 
 const (
-	// metricWait is how long the page of a metric waits for its turn.
-	metricWait = 5 * time.Second
 	// kindLabel tells a gauge in the history apart from a counter of its name.
 	kindLabel = "__kind__"
 	// maxPage is more than any metric has; the rows before it can be counted.
@@ -50,11 +47,9 @@ func (p *Pages) metric(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.NotFound(w, r)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), metricWait)
-	release, err := p.metrics.Acquire(ctx, 1)
-	cancel()
+	release, err := turn(r.Context(), p.metrics)
 	if err != nil {
-		return codes.Wrap(codes.Unavailable, err, "too many pages at once")
+		return err
 	}
 	defer release()
 	query := r.URL.Query()
