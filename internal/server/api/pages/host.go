@@ -11,9 +11,15 @@ import (
 
 	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/internal/server/templates"
+	codes "github.com/gometheus/gometheus/pkg/errors"
 )
 
-const hostPrefix = "/host/"
+const (
+	hostPrefix = "/host/"
+	// hostPatience is how long the page of a machine waits for its queries. Then it
+	// shows what it has.
+	hostPatience = 10 * time.Second
+)
 
 // Host answers GET /host/{instance}: the page of a machine.
 func (p *Pages) Host(w http.ResponseWriter, r *http.Request) error {
@@ -32,10 +38,12 @@ func (p *Pages) Host(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	known := len(pushed) > 0
-	h := &host{p: p, ctx: r.Context(), instance: instance, names: map[string]int{}}
+	ctx, cancel := context.WithTimeout(r.Context(), hostPatience)
+	defer cancel()
+	h := &host{p: p, ctx: ctx, instance: instance, names: map[string]int{}}
 	if p.history() {
 		seen, inHistory, err := h.look(page.Now)
-		if err != nil {
+		if err != nil && !(inHistory && codes.CodeOf(err) == codes.Unavailable) {
 			return err
 		}
 		known = known || inHistory
@@ -57,7 +65,8 @@ func (p *Pages) Host(w http.ResponseWriter, r *http.Request) error {
 		h.sections(&page)
 	}
 	page.Sections = append(page.Sections, others(page.Layout, pushed, h)...)
-	if h.err != nil {
+	page.Slow = codes.CodeOf(h.err) == codes.Unavailable
+	if h.err != nil && !page.Slow {
 		return h.err
 	}
 	return respond(w, http.StatusOK, func(w io.Writer) error { return templates.RenderHost(w, page) })
