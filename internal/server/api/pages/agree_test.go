@@ -1,6 +1,7 @@
 package pages_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -62,4 +63,30 @@ func pushedState(list []writetest.Series) (out state) {
 		out = append(out, m)
 	}
 	return out
+}
+
+// An agent sends of itself more often than its collectors run. Rates are taken over as
+// long as these need.
+func TestRatesOfCollectors(t *testing.T) {
+	for _, collected := range []time.Duration{15 * time.Second, time.Minute} {
+		var list []writetest.Series
+		for name, every := range map[string]time.Duration{
+			"node_load1": collected, "node_cpu_seconds_total": collected, "PollCount": 2 * time.Second, "gometheus_agent_info": 2 * time.Second,
+		} {
+			s := writetest.Series{Labels: []string{"__name__", name, "instance", "web-1"}}
+			if name == "node_cpu_seconds_total" {
+				s.Labels = append(s.Labels, "cpu", "0", "mode", "idle")
+			}
+			for at := now.Add(-20 * time.Minute); !at.After(now); at = at.Add(every) {
+				s.Samples = append(s.Samples, writetest.Sample{T: at.UnixMilli(), V: at.Sub(now.Add(-time.Hour)).Seconds() / 4})
+			}
+			list = append(list, s)
+		}
+		o := pages.Options{Now: func() time.Time { return now }, State: state{}}
+		withHistory(&o, openDB(t, list))
+		w, err := get(o, "/host/web-1")
+		require.NoError(t, err)
+		contains(t, w.Body.String(), fmt.Sprintf(`data-interval="%g"`, collected.Seconds()), "<span>CPU</span><b>75 %</b>")
+		contains(t, look(t, pages.New(o), "/"), "<b>75 %</b>")
+	}
 }

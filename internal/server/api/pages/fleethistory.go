@@ -100,12 +100,14 @@ type teller struct {
 
 // told is what they say of one machine.
 type told struct {
-	seen    int64 // Unix ms
-	every   time.Duration
-	present bool // one of them has not ended
-	values  map[string]float64
-	version string
-	labels  []labels.Labels
+	seen  int64 // Unix ms
+	every time.Duration
+	// byCollectors: every is that of a collector, not of what the agent sends of itself.
+	byCollectors bool
+	present      bool // one of them has not ended
+	values       map[string]float64
+	version      string
+	labels       []labels.Labels
 }
 
 func newTeller(s *survey) *teller { return &teller{s: s, told: map[string]*told{}} }
@@ -172,8 +174,9 @@ func (t *teller) read() error {
 		m.present = true
 		if n > 1 {
 			every := time.Duration((last-first)/int64(n-1)) * time.Millisecond
-			if m.every == 0 || every < m.every {
-				m.every = every
+			collected := ofCollector(ls)
+			if m.every == 0 || collected && !m.byCollectors || collected == m.byCollectors && every < m.every {
+				m.every, m.byCollectors = every, collected
 			}
 		}
 		what := ls.Get(model.MetricNameLabel)
