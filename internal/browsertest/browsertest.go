@@ -240,13 +240,28 @@ func (tb *Tab) Until(expr string) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(patience)
-	for !Eval[bool](tb, "!!("+expr+")") {
+	for !tb.holds(expr) {
 		select {
 		case <-tick.C:
 		case <-deadline:
 			tb.t.Fatalf("never true: %s\nthe page: %s", expr, Eval[string](tb, "document.body.innerText.slice(0, 2000)"))
 		}
 	}
+}
+
+// holds tells whether an expression is true. On a page that is about to be left
+// nothing is.
+func (tb *Tab) holds(expr string) bool {
+	tb.t.Helper()
+	yes, err := chromedp.Run(tb.ctx, chromedp.Evaluate[bool]("!!("+expr+")", chromedp.EvalAwaitPromise))
+	switch {
+	case err == nil:
+		return yes
+	case strings.Contains(err.Error(), "Inspected target navigated or closed") && tb.ctx.Err() == nil:
+		return false
+	}
+	tb.t.Fatalf("browser: %s: %v", expr, err)
+	return false
 }
 
 // Theme makes the browser prefer "light" or "dark".

@@ -46,7 +46,11 @@ func TestStatus(t *testing.T) {
 	require.Contains(t, browsertest.Eval[string](tb, `document.getElementById("names").innerText`), "request_duration_seconds_bucket")
 	require.Contains(t, browsertest.Eval[string](tb, `document.querySelector(".settings").innerText`), "HISTORY_RETENTION")
 	require.Equal(t, []string{"ADDRESS", "FILE_STORAGE_PATH", "HISTORY_PATH"}, browsertest.Eval[[]string](tb, `[...document.querySelectorAll(".settings .changed th")].map((e) => e.textContent)`))
+	// Which charts there are is found out when the page is made.
+	require.Eventually(t, func() bool { return strings.Contains(s.get("/status", http.StatusOK), "Reporters that are up") }, 30*time.Second, 100*time.Millisecond)
+	tb.Go(s.url + "/status")
 	tb.Until(`document.querySelector("figure.own canvas")`)
+	tb.Until(`document.querySelector("figure.own .key b")?.textContent === "1"`) // and not what the agent scrapes
 	tb.Accessible()
 	tb.FullScreenshot("status")
 

@@ -16,6 +16,8 @@ type Host struct {
 	// the zero time if that can't be told.
 	State State
 	Seen  time.Time
+	// Slow tells that the history did not give in time, so that some is not here.
+	Slow bool
 	// Interval is how often its values come.
 	Interval time.Duration
 	Facts    []Fact

@@ -112,15 +112,15 @@ func Select(ms []metric.Metric, query string, s Sort, page, size int) Page {
 	p.Found = len(ms)
 	p.Number, p.Pages = pageOf(page, p.Found, size)
 	from, to := (p.Number-1)*size, min(p.Number*size, p.Found)
-	sortPart(ms, from, to, func(a, b *metric.Metric) int { return p.Sort.Compare(a, b) })
+	SortPart(ms, from, to, p.Sort.Compare)
 	p.Rows = Rows(ms[from:to])
 	return p
 }
 
-// sortPart puts those at from to to, by compare, where they are when all of s is
+// SortPart puts those at from to to, by compare, where they are when all of s is
 // sorted. The others are on their side of them, in any order, for to sort 100,000 to
 // show a hundred is most of the work of a page.
-func sortPart[T any](s []T, from, to int, compare func(a, b *T) int) {
+func SortPart[T any](s []T, from, to int, compare func(a, b *T) int) {
 	const few = 64
 	rounds := 4 * bits.Len(uint(len(s))) // more are a sign of an order that is bad for us
 	for len(s) > few && rounds > 0 && (from > 0 || to < len(s)) {
@@ -132,7 +132,7 @@ func sortPart[T any](s []T, from, to int, compare func(a, b *T) int) {
 		case from > n:
 			s, from, to = s[n+1:], from-n-1, to-n-1
 		default: // the pivot is among them
-			sortPart(s[:n], min(from, n), n, compare)
+			SortPart(s[:n], min(from, n), n, compare)
 			s, from, to = s[n+1:], 0, max(0, to-n-1)
 		}
 	}

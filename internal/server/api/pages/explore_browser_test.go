@@ -399,6 +399,22 @@ func (e *explored) live(t *testing.T, tb *browsertest.Tab) {
 	tb.Run(chromedp.Click(chromedp.CSS("#range .live")))
 	tb.Until(exploreCells + `.join() === "shop_queue|a|3,shop_queue|b|2"`)
 	require.Equal(t, "descending", browsertest.Eval[string](tb, `document.querySelector("#panel th:nth-child(3)").ariaSort`))
+
+	// One that is slow gets its time: what is new is not asked for meanwhile.
+	tb.Run(chromedp.Evaluate[chromedp.Void](`window.realFetch = fetch; window.given = 0; window.slow = [];
+		window.fetch = (url, o) => new Promise((resolve, reject) => {
+			slow.push(() => realFetch(url).then(resolve, reject));
+			o.signal.addEventListener("abort", () => { given++; reject(o.signal.reason); });
+		})`))
+	for range 6 { // three times on
+		tb.Run(chromedp.Click(chromedp.CSS("#range .live")))
+	}
+	tb.Until(`slow.length > 0`)
+	require.Equal(t, []int{1, 0}, browsertest.Eval[[]int](tb, `[slow.length, given]`))
+	write(4)
+	tb.Run(chromedp.Focus(chromedp.CSS("#panel th:nth-child(3) button")), chromedp.Evaluate[chromedp.Void](`slow[0]()`))
+	tb.Until(exploreCells + `.join() === "shop_queue|b|4,shop_queue|a|3"`)
+	require.Equal(t, "value", browsertest.Eval[string](tb, `document.activeElement.textContent`), "the focus stays")
 }
 
 // noScript: the server answers.

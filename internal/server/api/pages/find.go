@@ -138,7 +138,8 @@ func (p *Pages) find(ctx context.Context, m *ofMetric, page int) error {
 
 // pushed adds the series of the state.
 func (f *found) pushed(ms []metric.Metric) {
-	sortFirst(ms, f.offset+templates.MetricPageSize)
+	from := min(f.offset, len(ms))
+	templates.SortPart(ms, from, min(from+templates.MetricPageSize, len(ms)), templates.Sort{}.Compare)
 	for i := range ms {
 		mt := &ms[i]
 		f.total++
@@ -155,31 +156,6 @@ func (f *found) pushed(ms []metric.Metric) {
 			})
 		}
 	}
-}
-
-// sortFirst puts the first n of the order to the front, sorted. The rest comes
-// after them in no order, so that a page of many costs no sort of all.
-func sortFirst(ms []metric.Metric, n int) {
-	var order templates.Sort
-	compare := func(a, b metric.Metric) int { return order.Compare(&a, &b) }
-	if n >= len(ms)/8 {
-		slices.SortFunc(ms, compare)
-		return
-	}
-	slices.SortFunc(ms[:n], compare)
-	// What belongs among the first waits until there are as many again.
-	waiting := n
-	for i := n; i < len(ms); i++ {
-		if order.Compare(&ms[i], &ms[n-1]) >= 0 {
-			continue
-		}
-		ms[i], ms[waiting] = ms[waiting], ms[i]
-		if waiting++; waiting == min(2*n, len(ms)) {
-			slices.SortFunc(ms[:waiting], compare)
-			waiting = n
-		}
-	}
-	slices.SortFunc(ms[:waiting], compare)
 }
 
 func appendPair(key []byte, name, val string) []byte {
@@ -252,7 +228,10 @@ func (p *Pages) walk(ctx context.Context, name string, from, to time.Time, sorte
 	}
 	defer func() { _ = q.Close() }() // it only reads
 	set := q.Select(ctx, sorted, nil, labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, name))
-	for set.Next() {
+	for n := 0; set.Next(); n++ {
+		if n%1024 == 0 && ctx.Err() != nil { // the viewer has left
+			return fmt.Errorf("look for the series of a metric: %w", ctx.Err())
+		}
 		if !visit(set.At()) {
 			break
 		}

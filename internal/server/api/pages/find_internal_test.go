@@ -1,37 +1,13 @@
 package pages
 
 import (
-	"fmt"
-	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/gometheus/gometheus/internal/common/metric"
-	"github.com/gometheus/gometheus/internal/server/templates"
 )
-
-// TestSortFirst: the first are those of a sort of all.
-func TestSortFirst(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	for _, size := range []int{0, 1, 49, 50, 399, 400, 401, 5000} {
-		for _, n := range []int{50, 100, 600} {
-			ms := make([]metric.Metric, size)
-			for i := range ms {
-				ms[i] = metric.Metric{Kind: metric.Gauge, Name: "a", Value: float64(i), Labels: metric.NewLabels("n", fmt.Sprint(r.IntN(1<<40)))}
-			}
-			want := slices.Clone(ms)
-			inOrder := func(a, b metric.Metric) int { return templates.Sort{}.Compare(&a, &b) }
-			slices.SortFunc(want, inOrder)
-			sortFirst(ms, n)
-			require.Equal(t, want[:min(n, size)], ms[:min(n, size)], "%d of %d", n, size)
-			slices.SortFunc(ms, inOrder)
-			require.Equal(t, want, ms, "none is lost")
-		}
-	}
-}
 
 func TestSelector(t *testing.T) {
 	for _, tt := range []struct {

@@ -30,17 +30,12 @@ const (
 	// were heard of last.
 	maxLookups = 50
 
-	networks  = `device!~"lo|(veth|br-|docker|virbr|cali|flannel|cni|cilium|lxc|tap|tun|vnet|ifb|dummy).*"`
-	realDisks = `fstype!~"` + pseudoTypes + `"`
-
-	pseudoTypes = `tmpfs|ramfs|devtmpfs|overlay|squashfs|iso9660|erofs|autofs|fuse.*|nsfs|proc|sysfs|cgroup.*`
-
 	// Not rate(): that takes a counter which has just ended for one that hardly grew,
 	// and so the last minute of a machine for its busiest. A restart is left out.
 	cpuQuery   = `100 * (1 - avg by (instance) (clamp_max(deriv(node_cpu_seconds_total{mode="idle"}[$window]) >= 0, 1)))`
-	diskQuery  = `topk by (instance) (1, 100 * (1 - max by (instance, mountpoint) (node_filesystem_avail_bytes{` + realDisks + `}) / max by (instance, mountpoint) (node_filesystem_size_bytes{` + realDisks + `} > 0)))`
-	inQuery    = `sum by (instance) (rate(node_network_receive_bytes_total{` + networks + `}[$window]))`
-	outQuery   = `sum by (instance) (rate(node_network_transmit_bytes_total{` + networks + `}[$window]))`
+	diskQuery  = `topk by (instance) (1, 100 * (1 - max by (instance, mountpoint) (node_filesystem_avail_bytes{` + realFS + `}) / max by (instance, mountpoint) (node_filesystem_size_bytes{` + realFS + `} > 0)))`
+	inQuery    = `sum by (instance) (rate(node_network_receive_bytes_total{` + physicalNet + `}[$window]))`
+	outQuery   = `sum by (instance) (rate(node_network_transmit_bytes_total{` + physicalNet + `}[$window]))`
 	plainQuery = `avg by (instance) ({__name__=~"` + cpuPrefix + `.+"})` // gopsutil's
 )
 
@@ -105,12 +100,14 @@ type teller struct {
 
 // told is what they say of one machine.
 type told struct {
-	seen    int64 // Unix ms
-	every   time.Duration
-	present bool // one of them has not ended
-	values  map[string]float64
-	version string
-	labels  []labels.Labels
+	seen  int64 // Unix ms
+	every time.Duration
+	// byCollectors: every is that of a collector, not of what the agent sends of itself.
+	byCollectors bool
+	present      bool // one of them has not ended
+	values       map[string]float64
+	version      string
+	labels       []labels.Labels
 }
 
 func newTeller(s *survey) *teller { return &teller{s: s, told: map[string]*told{}} }
@@ -177,8 +174,9 @@ func (t *teller) read() error {
 		m.present = true
 		if n > 1 {
 			every := time.Duration((last-first)/int64(n-1)) * time.Millisecond
-			if m.every == 0 || every < m.every {
-				m.every = every
+			collected := ofCollector(ls)
+			if m.every == 0 || collected && !m.byCollectors || collected == m.byCollectors && every < m.every {
+				m.every, m.byCollectors = every, collected
 			}
 		}
 		what := ls.Get(model.MetricNameLabel)

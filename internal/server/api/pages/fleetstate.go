@@ -20,8 +20,16 @@ const (
 
 var unknown = math.NaN()
 
-// pseudo matches the types of file systems that are on no disk.
-var pseudo = regexp.MustCompile(`^(?:` + pseudoTypes + `)$`)
+// pseudoType and pseudoMount match file systems that are on no disk of the machine,
+// as realFS does.
+var (
+	pseudoType  = regexp.MustCompile(`^(?:` + pseudoTypes + `)$`)
+	pseudoMount = regexp.MustCompile(`^(?:` + pseudoMounts + `)$`)
+)
+
+func realDisk(ls metric.Labels) bool {
+	return !pseudoType.MatchString(ls.Get("fstype")) && !pseudoMount.MatchString(ls.Get("mountpoint"))
+}
 
 // stateValues are the latest pushed values of a machine, where the history has none,
 // or there is no history.
@@ -84,11 +92,11 @@ func (s *survey) pushed(p *metric.Metric) {
 	case "node_boot_time_seconds":
 		v.boot = p.Value
 	case "node_filesystem_size_bytes":
-		if !s.f.p.history() && !pseudo.MatchString(p.Labels.Get("fstype")) {
+		if !s.f.p.history() && realDisk(p.Labels) {
 			v.disk(p.Labels.Get("mountpoint")).size = p.Value
 		}
 	case "node_filesystem_avail_bytes":
-		if !s.f.p.history() && !pseudo.MatchString(p.Labels.Get("fstype")) {
+		if !s.f.p.history() && realDisk(p.Labels) {
 			v.disk(p.Labels.Get("mountpoint")).avail = p.Value
 		}
 	case agentInfo:

@@ -11,9 +11,15 @@ import (
 
 	"github.com/gometheus/gometheus/internal/common/metric"
 	"github.com/gometheus/gometheus/internal/server/templates"
+	codes "github.com/gometheus/gometheus/pkg/errors"
 )
 
-const hostPrefix = "/host/"
+const (
+	hostPrefix = "/host/"
+	// hostPatience is how long the page of a machine waits for its queries. Then it
+	// shows what it has.
+	hostPatience = 10 * time.Second
+)
 
 // Host answers GET /host/{instance}: the page of a machine.
 func (p *Pages) Host(w http.ResponseWriter, r *http.Request) error {
@@ -21,7 +27,7 @@ func (p *Pages) Host(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := templates.Host{Layout: p.layout(r), Instance: instance, Interval: 15 * time.Second}
+	page := templates.Host{Layout: p.layout(r), Instance: instance, Interval: usualInterval}
 	pushed, near, err := p.pushed(r.Context(), instance)
 	if err != nil {
 		return err
@@ -32,10 +38,12 @@ func (p *Pages) Host(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	known := len(pushed) > 0
-	h := &host{p: p, ctx: r.Context(), instance: instance, names: map[string]int{}}
+	ctx, cancel := context.WithTimeout(r.Context(), hostPatience)
+	defer cancel()
+	h := &host{p: p, ctx: ctx, instance: instance, names: map[string]int{}}
 	if p.history() {
 		seen, inHistory, err := h.look(page.Now)
-		if err != nil {
+		if err != nil && !(inHistory && codes.CodeOf(err) == codes.Unavailable) {
 			return err
 		}
 		known = known || inHistory
@@ -57,7 +65,8 @@ func (p *Pages) Host(w http.ResponseWriter, r *http.Request) error {
 		h.sections(&page)
 	}
 	page.Sections = append(page.Sections, others(page.Layout, pushed, h)...)
-	if h.err != nil {
+	page.Slow = codes.CodeOf(h.err) == codes.Unavailable
+	if h.err != nil && !page.Slow {
 		return h.err
 	}
 	return respond(w, http.StatusOK, func(w io.Writer) error { return templates.RenderHost(w, page) })
@@ -76,11 +85,16 @@ func (p *Pages) stateNow(instance string, page *templates.Host) templates.State 
 			return stateOf(page.Now.Sub(r.Seen), r.Every)
 		}
 	}
-	return stateOf(page.Now.Sub(page.Seen), page.Interval)
+	return stateOf(page.Now.Sub(page.Seen), max(page.Interval, usualInterval))
 }
 
 // pushed is the latest values of a machine, and the names of some machines.
 func (p *Pages) pushed(ctx context.Context, instance string) (mine []metric.Metric, names []string, err error) {
+	release, err := turn(ctx, p.copies)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer release()
 	all, err := p.o.State.List(ctx)
 	if err != nil {
 		return nil, nil, err

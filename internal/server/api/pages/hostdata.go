@@ -17,9 +17,6 @@ import (
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
 
-// lookback is how long the engine takes a sample for the present one.
-const lookback = 5 * time.Minute
-
 // host gathers what the history knows of one machine at one time. The first error
 // stands; what is asked after it is empty.
 type host struct {
@@ -27,7 +24,7 @@ type host struct {
 	ctx      context.Context
 	instance string
 	at       time.Time      // when it is looked at: now, or when it was last heard of
-	interval time.Duration  // between its samples
+	interval time.Duration  // between the samples that rates are taken of
 	names    map[string]int // how many series each name has, at that time
 	err      error
 }
@@ -85,8 +82,8 @@ const telling = "node_load1|node_time_seconds|node_boot_time_seconds|gometheus_a
 // look finds when the machine was last heard of, how often its values come, and the
 // names of its series then. known is false if the history has nothing of it.
 func (h *host) look(now time.Time) (seen time.Time, known bool, err error) {
-	h.at, h.interval = now, 15*time.Second
-	seen, apart, err := h.lastSample(now.Add(-lookback), now)
+	h.at, h.interval = now, usualInterval
+	seen, apart, err := h.lastSample(now.Add(-stateFresh), now)
 	if err != nil {
 		return seen, false, err
 	}
@@ -106,8 +103,9 @@ func (h *host) look(now time.Time) (seen time.Time, known bool, err error) {
 }
 
 // lastSample looks for the machine's newest sample, the zero time if there is none,
-// and how far apart samples are on the average, 0 if that can't be told. It looks at
-// few series, those that tell best.
+// and how far apart samples are on the average, 0 if that can't be told: those of
+// collectors, if there are some, and not what an agent sends of itself every few
+// seconds. It looks at few series, those that tell best.
 func (h *host) lastSample(from, to time.Time) (seen time.Time, apart time.Duration, err error) {
 	const few = 20
 	q, err := h.p.o.Storage.Querier(from.UnixMilli(), to.UnixMilli())
@@ -120,7 +118,9 @@ func (h *host) lastSample(from, to time.Time) (seen time.Time, apart time.Durati
 	for _, matchers := range [][]*labels.Matcher{{instance, tells}, {instance}} {
 		set := q.Select(h.ctx, false, &promstorage.SelectHints{Start: from.UnixMilli(), End: to.UnixMilli()}, matchers...)
 		var it chunkenc.Iterator
+		byCollectors := false
 		for n := 0; n < few && set.Next(); n++ {
+			collected := ofCollector(set.At().Labels())
 			it = set.At().Iterator(it)
 			var samples, first, last int64
 			for ; it.Next() != chunkenc.ValNone; samples++ {
@@ -134,8 +134,8 @@ func (h *host) lastSample(from, to time.Time) (seen time.Time, apart time.Durati
 			}
 			if samples > 1 {
 				d := time.Duration((last-first)/(samples-1)) * time.Millisecond
-				if apart == 0 || d < apart {
-					apart = d
+				if apart == 0 || collected && !byCollectors || collected == byCollectors && d < apart {
+					apart, byCollectors = d, collected
 				}
 			}
 			if err := it.Err(); err != nil {
@@ -150,6 +150,12 @@ func (h *host) lastSample(from, to time.Time) (seen time.Time, apart time.Durati
 		}
 	}
 	return seen, apart, nil
+}
+
+// ofCollector tells whether a series comes as often as an agent's collectors run.
+func ofCollector(ls labels.Labels) bool {
+	name := ls.Get(model.MetricNameLabel)
+	return strings.HasPrefix(name, "node_") || name == "up" && ls.Get("job") != ""
 }
 
 // by puts the values of a vector by a label.

@@ -15,7 +15,9 @@ import (
 const (
 	physicalNet  = `device!~"lo|(veth|br-|docker|virbr|cali|flannel|cni|cilium|lxc|tap|tun|vnet|ifb|dummy).*"`
 	physicalDisk = `device!~"(loop|ram|zram|dm-|md|sr|fd|nbd).*"`
-	realFS       = `fstype!~"tmpfs|devtmpfs|ramfs|squashfs|overlay|rootfs|proc|sysfs|autofs|nsfs|fuse.lxcfs|tracefs|cgroup2?|iso9660|efivarfs",mountpoint!~"/(run|var/lib/(docker|containers|kubelet))/.+"`
+	realFS       = `fstype!~"` + pseudoTypes + `",mountpoint!~"` + pseudoMounts + `"`
+	pseudoTypes  = `tmpfs|devtmpfs|ramfs|squashfs|overlay|rootfs|proc|sysfs|autofs|nsfs|fuse.lxcfs|tracefs|cgroup.*|iso9660|erofs|efivarfs`
+	pseudoMounts = `/(run|var/lib/(docker|containers|kubelet))/.+`
 	fullness     = `100 * (1 - max by (mountpoint) (node_filesystem_avail_bytes{SEL,` + realFS + `}) / max by (mountpoint) (node_filesystem_size_bytes{SEL,` + realFS + `} > 0))`
 
 	listed = 15 // rows of a table of processes or containers

@@ -6,9 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
@@ -20,10 +18,12 @@ import (
 )
 
 const (
-	// metricWait is how long the page of a metric waits for its turn.
-	metricWait = 5 * time.Second
 	// kindLabel tells a gauge in the history apart from a counter of its name.
 	kindLabel = "__kind__"
+	// maxPage is more than any metric has; the rows before it can be counted.
+	maxPage = 1 << 30
+	// maxFilters is how many filters a page takes: each stands in every other's link.
+	maxFilters = 20
 	// filterPrefix starts the parameters that filter by a label: l.instance=web-1.
 	filterPrefix = "l."
 )
@@ -47,19 +47,17 @@ func (p *Pages) metric(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return p.NotFound(w, r)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), metricWait)
-	release, err := p.metrics.Acquire(ctx, 1)
-	cancel()
+	release, err := turn(r.Context(), p.metrics)
 	if err != nil {
-		return codes.Wrap(codes.Unavailable, err, "too many pages at once")
+		return err
 	}
 	defer release()
 	query := r.URL.Query()
-	page, err := strconv.Atoi(query.Get("page"))
-	if err != nil || page < 1 {
-		page = 1
-	}
+	page := min(max(1, pageNumber(query, "page")), maxPage)
 	m := ofMetric{name: name, rows: name, filters: filtersIn(query)}
+	if len(m.filters) > maxFilters {
+		return codes.New(codes.Invalid, "more than %d filters", maxFilters)
+	}
 	if err := p.learn(r.Context(), &m, page); err != nil {
 		return err
 	}

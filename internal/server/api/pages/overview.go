@@ -1,33 +1,21 @@
 package pages
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
-	"time"
 
 	"github.com/gometheus/gometheus/internal/server/templates"
-	codes "github.com/gometheus/gometheus/pkg/errors"
-)
-
-const (
-	// overviewWait is how long an overview waits for its turn.
-	overviewWait = 5 * time.Second
-	// maxOverviews is how many are made at once; each holds a copy of all series.
-	maxOverviews = 8
 )
 
 // Overview answers GET /: all machines, and all series. The parameters q, sort,
 // order and page are of the series; m, msort, morder, group and mpage of the
 // machines.
 func (p *Pages) Overview(w http.ResponseWriter, r *http.Request) error {
-	ctx, cancel := context.WithTimeout(r.Context(), overviewWait)
-	release, err := p.overviews.Acquire(ctx, 1)
-	cancel()
+	release, err := turn(r.Context(), p.copies)
 	if err != nil {
-		return codes.Wrap(codes.Unavailable, err, "too many pages at once")
+		return err
 	}
 	defer release()
 	all, err := p.o.State.List(r.Context())

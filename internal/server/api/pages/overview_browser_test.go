@@ -81,6 +81,7 @@ func TestOverviewInTheBrowser(t *testing.T) {
 		{"shows names as text", overviewNames},
 		{"keeps focus and scroll", overviewKeeps},
 		{"looks right", overviewLooks},
+		{"tells that the server is lost", overviewLost},
 		{"works without JavaScript", overviewPlain},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.test(t, browsertest.Open(t, b), park) })
@@ -90,6 +91,20 @@ func TestOverviewInTheBrowser(t *testing.T) {
 }
 
 var byName = []string{odd, "db-2", "db-5", "db-8", "queue-3", "queue-6", "queue-9", "web-1", "web-4", "web-7", "web-10"}
+
+// overviewLost: an answer that doesn't come is not waited for for ever.
+func overviewLost(t *testing.T, tb *browsertest.Tab, park string) {
+	tb.Go(park)
+	require.Regexp(t, `^\d\d:\d\d:\d\d$`, browsertest.Eval[string](tb, `document.getElementById("asof").textContent`), "as on the other pages")
+	tb.Run(chromedp.Evaluate[chromedp.Void](`window.realFetch = fetch; window.realTimeout = setTimeout;
+		window.setTimeout = (f, ms) => realTimeout(f, ms === 15_000 ? 50 : ms);
+		window.fetch = (_, o) => new Promise((_, reject) => o.signal.addEventListener("abort", () => reject(o.signal.reason)))`),
+		chromedp.Click(chromedp.CSS("#live")), chromedp.Click(chromedp.CSS("#live")))
+	tb.Until(`document.querySelector("#live.lost")`)
+	tb.Run(chromedp.Evaluate[chromedp.Void](`window.fetch = realFetch; window.setTimeout = realTimeout`),
+		chromedp.Click(chromedp.CSS("#live")), chromedp.Click(chromedp.CSS("#live")))
+	tb.Until(`!document.querySelector("#live.lost")`)
+}
 
 func overviewSorts(t *testing.T, tb *browsertest.Tab, park string) {
 	tb.Go(park)

@@ -350,27 +350,38 @@ func TestOverviewOfSlowHistory(t *testing.T) {
 	})
 }
 
-// A viewer who doesn't exist any more, and too many.
-func TestOverviewTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		block := make(chan struct{})
-		p := pages.New(pages.Options{State: blocked(block), Now: time.Now})
-		var viewers sync.WaitGroup
-		for range 8 {
-			viewers.Go(func() {
-				if err := p.Overview(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)); err != nil {
-					t.Error(err)
+// Not too many overviews and pages of machines are made at once: each copies all
+// series.
+func TestTurns(t *testing.T) {
+	for _, last := range []string{"/", "/host/a"} {
+		synctest.Test(t, func(t *testing.T) {
+			block := make(chan struct{})
+			p := pages.New(pages.Options{State: blocked(block), Now: time.Now})
+			var viewers sync.WaitGroup
+			for i := range 8 {
+				page := p.Overview
+				if i%2 == 0 {
+					page = p.Host
 				}
-			})
-		}
-		synctest.Wait()
-		start := time.Now()
-		err := p.Overview(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
-		require.ErrorContains(t, err, "too many pages at once")
-		require.Equal(t, 5*time.Second, time.Since(start))
-		close(block)
-		viewers.Wait()
-	})
+				viewers.Go(func() {
+					if err := page(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/host/a", nil)); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			synctest.Wait()
+			start := time.Now()
+			page := p.Overview
+			if last != "/" {
+				page = p.Host
+			}
+			err := page(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, last, nil))
+			require.ErrorContains(t, err, "too many pages at once")
+			require.Equal(t, 5*time.Second, time.Since(start))
+			close(block)
+			viewers.Wait()
+		})
+	}
 }
 
 type blocked chan struct{}

@@ -58,17 +58,34 @@ type Metadata interface {
 	Metadata(ctx context.Context, metric string) iter.Seq2[string, metadata.Metadata]
 }
 
+const (
+	// maxCopies is how many copies of all series there are at once.
+	maxCopies = 8
+	// turnWait is how long a page waits for its turn.
+	turnWait = 5 * time.Second
+)
+
+// turn waits for a place.
+func turn(ctx context.Context, places *semaphore.Semaphore) (release func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, turnWait)
+	defer cancel()
+	if release, err = places.Acquire(ctx, 1); err != nil {
+		return nil, codes.Wrap(codes.Unavailable, err, "too many pages at once")
+	}
+	return release, nil
+}
+
 // Pages holds the handlers.
 type Pages struct {
-	o         Options
-	metrics   *semaphore.Semaphore // pages of metrics at once
-	overviews *semaphore.Semaphore
-	fleet     *fleet
+	o       Options
+	metrics *semaphore.Semaphore // pages of metrics at once
+	copies  *semaphore.Semaphore // of all series, for the pages of all and of one machine
+	fleet   *fleet
 }
 
 // New makes the handlers.
 func New(o Options) *Pages {
-	p := &Pages{o: o, metrics: semaphore.New(2), overviews: semaphore.New(maxOverviews)}
+	p := &Pages{o: o, metrics: semaphore.New(2), copies: semaphore.New(maxCopies)}
 	p.fleet = &fleet{p: p}
 	return p
 }
@@ -84,7 +101,26 @@ func (p *Pages) Routes() map[string]problem.Handler {
 	if p.o.Status != nil {
 		routes["/status"] = p.status
 	}
+	for pattern, page := range routes {
+		if pattern != "/explore" {
+			routes[pattern] = shortQuery(page)
+		}
+	}
 	return routes
+}
+
+// maxQuery is how long the parameters of a page may be. They stand in its links, so
+// that it is longer than they are by a few hundred times.
+const maxQuery = 8 << 10
+
+// shortQuery lets no longer parameters through.
+func shortQuery(page problem.Handler) problem.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if len(r.URL.RawQuery) > maxQuery {
+			return codes.New(codes.TooLarge, "the parameters are longer than %d bytes", maxQuery)
+		}
+		return page(w, r)
+	}
 }
 
 // layout is what all pages need of a request.

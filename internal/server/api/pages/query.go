@@ -2,11 +2,14 @@ package pages
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/prometheus/promql"
+
+	codes "github.com/gometheus/gometheus/pkg/errors"
 )
 
 // instant is the value of a query at a time, as a vector. It is the caller's.
@@ -18,7 +21,7 @@ func (p *Pages) instant(ctx context.Context, query string, at time.Time) (promql
 	defer q.Close()
 	res := q.Exec(ctx)
 	if res.Err != nil {
-		return nil, fmt.Errorf("query %s: %w", query, res.Err)
+		return nil, failed(ctx, query, res.Err)
 	}
 	switch v := res.Value.(type) {
 	case promql.Vector:
@@ -40,7 +43,7 @@ func (p *Pages) span(ctx context.Context, query string, start, end time.Time, st
 	defer q.Close()
 	res := q.Exec(ctx)
 	if res.Err != nil {
-		return nil, fmt.Errorf("query %s: %w", query, res.Err)
+		return nil, failed(ctx, query, res.Err)
 	}
 	m, ok := res.Value.(promql.Matrix)
 	if !ok {
@@ -51,6 +54,19 @@ func (p *Pages) span(ctx context.Context, query string, start, end time.Time, st
 		out[i] = promql.Series{Metric: s.Metric, Floats: append([]promql.FPoint(nil), s.Floats...)}
 	}
 	return out, nil
+}
+
+// failed is what went wrong with a query: who asked has left, or it took too long,
+// which is nobody's fault.
+func failed(ctx context.Context, query string, err error) error {
+	var slow promql.ErrQueryTimeout
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fmt.Errorf("query %s: %w", query, ctx.Err())
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.As(err, &slow):
+		return codes.Wrap(codes.Unavailable, fmt.Errorf("query %s: %w", query, err), "the history did not give in time")
+	}
+	return fmt.Errorf("query %s: %w", query, err)
 }
 
 // quote is text as PromQL writes it.

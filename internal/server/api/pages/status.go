@@ -39,7 +39,8 @@ var ownCharts = []struct {
 	name string // which must be there
 	templates.StatusChart
 }{
-	{"up", templates.StatusChart{Title: "Reporters that are up", Query: "sum(up)"}},
+	// Those of jobs, which agents send of what they scrape, are no reporters.
+	{"up", templates.StatusChart{Title: "Reporters that are up", Query: `sum(up{job=""})`}},
 	{"gometheus_metrics_total", templates.StatusChart{
 		Title: "Pushed metrics", Unit: "ops/s", Query: "sum by (type) (rate(gometheus_metrics_total[$window]))",
 	}},
@@ -69,7 +70,11 @@ func (p *Pages) ownCharts(ctx context.Context) ([]templates.StatusChart, error) 
 	defer func() { _ = q.Close() }() // it only reads
 	var out []templates.StatusChart
 	for _, c := range ownCharts {
-		set := q.Select(ctx, false, nil, labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, c.name))
+		matchers := []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, c.name)}
+		if c.name == "up" {
+			matchers = append(matchers, labels.MustNewMatcher(labels.MatchEqual, "job", ""))
+		}
+		set := q.Select(ctx, false, nil, matchers...)
 		if set.Next() {
 			out = append(out, c.StatusChart)
 		}

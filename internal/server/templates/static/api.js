@@ -112,5 +112,4 @@ export const number = (text) => (text === "+Inf" ? Infinity : text === "-Inf" ? 
 function segment(name) {
 	return name === "" || name === "." || name === ".." ? `?name=${encodeURIComponent(name)}` : encodeURIComponent(name);
 }
-export const hostURL = (instance) => `${base}host/${segment(instance)}`;
 export const metricURL = (name) => `${base}metric/${segment(name)}`;

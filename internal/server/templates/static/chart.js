@@ -483,7 +483,8 @@ function join(old, fresh, start, end, step) {
 			});
 		}
 	}
-	return { x, step, rows: [...rows.values()] };
+	// What ended before the start goes, or the rows of a day of changes pile up.
+	return { x, step, rows: [...rows.values()].filter((r) => r.values.some((v) => v !== null)) };
 }
 
 // timeTicks are the labels of the axis: times of day, with the day where it changes.

@@ -112,7 +112,8 @@ function start() {
 	const chart = board.add(figure, spec);
 
 	range.addEventListener("change", () => { if (view !== "graph") load(); });
-	follow(range, () => { if (view === "table") load(); });
+	// A slow query gets its time: asking anew would give it up.
+	follow(range, () => { if (view === "table" && !request && getSelection().isCollapsed) load(); });
 	restore();
 	if (asked().length) show();
 	else introduce();
@@ -244,10 +245,10 @@ function start() {
 
 	function load() {
 		request?.abort();
+		request = undefined;
 		if (view === "graph" || asked().length === 0) return;
-		request = new AbortController();
-		if (view === "table") loadTables(request.signal);
-		else loadRaw(request.signal);
+		const mine = request = new AbortController();
+		(view === "table" ? loadTables : loadRaw)(mine.signal).finally(() => { if (request === mine) request = undefined; });
 	}
 
 	// told puts errors and warnings where they belong, and returns what went well:
@@ -331,10 +332,7 @@ function start() {
 			tables = good.map(({ row, data }) => {
 				const t = new Table(rowsOf(data), { title: row.editor.value.trim(), wide });
 				const before = old.find((o) => o.title === t.title);
-				if (before) { // live: as the viewer had it
-					Object.assign(t, { by: before.by, desc: before.desc });
-					t.draw();
-				}
+				if (before) t.like(before); // live: as the viewer had it
 				return t;
 			});
 			const n = tables.reduce((sum, t) => sum + t.rows.length, 0);
@@ -350,6 +348,8 @@ function start() {
 	}
 
 	function showTables() {
+		const places = () => [...panel.querySelectorAll("button, a[href]")];
+		const focused = places().indexOf(document.activeElement);
 		panel.replaceChildren(...tables.map((t) => {
 			if (wide !== undefined && t.wide !== wide) {
 				t.wide = wide;
@@ -359,6 +359,7 @@ function start() {
 			return element("section", { className: "card" }, ...(asked().length > 1 ? [element("h2", {}, element("code", {}, t.title))] : []),
 				...(t.rows.length ? [t.el, t.more] : [element("p", { className: "soft" }, "No series has a value at the end of the range.")]));
 		}));
+		if (focused >= 0) places()[focused]?.focus({ preventScroll: true });
 		columns.checked = wide ?? tables.every((t) => t.columns.length > 2 || t.rows.every((r) => Object.keys(r.labels).length < 2));
 		csv.disabled = tables.every((t) => t.rows.length === 0);
 	}

@@ -100,10 +100,13 @@ if (tools) {
 
 // refresh takes the numbers of the page as it is now. What is selected or has the
 // focus is left alone.
+let refreshing = false;
+
 async function refresh() {
-	if (!getSelection().isCollapsed) return;
+	if (refreshing || !getSelection().isCollapsed) return;
+	refreshing = true;
 	try {
-		const answer = await fetch(location.pathname + location.search, { headers: { Accept: "text/html" } });
+		const answer = await fetch(location.pathname + location.search, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(60_000) });
 		if (!answer.ok) throw new Error(format(answer.status));
 		const next = new DOMParser().parseFromString(await answer.text(), "text/html");
 		for (const there of next.querySelectorAll("[data-part]")) {
@@ -114,5 +117,7 @@ async function refresh() {
 		document.body.classList.remove("lost");
 	} catch {
 		document.body.classList.add("lost"); // the charts say why
+	} finally {
+		refreshing = false;
 	}
 }

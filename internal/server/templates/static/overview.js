@@ -1,16 +1,14 @@
 // What the overview does beyond HTML: it filters while you type, shows times where
 // you are, and stays fresh. Without it the forms and the links do the work.
-import { ago, localTimes } from "./time.js";
+import { ago, at, exactAt, fullAt, localTimes } from "./time.js";
 
 const refreshEvery = 10_000; // ms
+const patience = 15_000; // ms, then the server is lost
 const oldAfter = 5 * 60; // seconds without an update, and the age stands out
 
 const $ = (id) => document.getElementById(id);
 const live = $("live");
 const count = new Intl.NumberFormat("en");
-const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
-const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
 
 const wordsOf = (text) => text.toLowerCase().split(/\s+/).filter(Boolean);
 
@@ -25,11 +23,6 @@ function element(name, className, text) {
 }
 
 let asOf; // the server's clock when it made what is shown, a Date
-
-function local(when) {
-	const today = when.toDateString() === asOf.toDateString();
-	return today ? time.format(when) : `${day.format(when)}, ${time.format(when)}`;
-}
 
 // Tables: each knows its field, and how to tell what is found.
 
@@ -60,8 +53,8 @@ const series = {
 		}
 		const t = row.cells[4].firstElementChild;
 		const when = new Date(t.dateTime);
-		t.textContent = local(when);
-		t.title = `${full.format(when)} (${t.dateTime})`;
+		t.textContent = at(when / 1000);
+		t.title = `${fullAt(when / 1000)} (${t.dateTime})`;
 		const age = (asOf - when) / 1000;
 		t.after(element("span", "age", ago(age)));
 		row.classList.toggle("old", age > oldAfter);
@@ -90,8 +83,8 @@ const rows = (t) => [...t.tBodies].flatMap((b) => [...b.rows]).filter((r) => !is
 function showTime() {
 	const t = $("asof");
 	asOf = new Date(t.dateTime);
-	t.textContent = time.format(asOf);
-	t.title = `${full.format(asOf)} (${t.dateTime})`;
+	t.textContent = exactAt(asOf / 1000);
+	t.title = `${fullAt(asOf / 1000)} (${t.dateTime})`;
 }
 
 // The server's rule: each word stands in one of the texts.
@@ -154,6 +147,7 @@ let loading; // the request on its way, if any
 async function load() {
 	loading?.abort();
 	const mine = loading = new AbortController();
+	const slow = setTimeout(() => mine.abort(new Error("The server is slow")), patience);
 	try {
 		const answer = await fetch(address(), { signal: mine.signal, headers: { Accept: "text/html" } });
 		if (!answer.ok) throw new Error(answer.statusText);
@@ -167,6 +161,7 @@ async function load() {
 		live.classList.add("lost");
 		live.title = "The server did not answer; this is what it said last.";
 	} finally {
+		clearTimeout(slow);
 		if (loading === mine) loading = undefined;
 	}
 }

@@ -65,6 +65,13 @@ export class Table {
 		this.draw();
 	}
 
+	// like takes over what the viewer chose of another one.
+	like(other) {
+		Object.assign(this, { by: other.by, desc: other.desc });
+		this.#shown = other.#shown;
+		this.draw();
+	}
+
 	get columns() {
 		const labels = columnsOf(this.rows);
 		const wide = this.wide ?? labels.length <= mostColumns;
