@@ -24,7 +24,7 @@ func (s *Store) Named(ctx context.Context, name string) iter.Seq2[metric.Metric,
 		for _, kind := range []metric.Kind{metric.Gauge, metric.Counter} {
 			after := position{kind: int16(kind), name: name}
 			for more := true; more; {
-				page, next, err := s.namedPage(ctx, after)
+				page, next, err := s.page(ctx, namedSQL, after)
 				if err != nil {
 					yield(metric.Metric{}, fmt.Errorf("read the series of a name: %w", err))
 					return
@@ -38,27 +38,6 @@ func (s *Store) Named(ctx context.Context, name string) iter.Seq2[metric.Metric,
 			}
 		}
 	}
-}
-
-// namedPage reads the series of after's kind and name that follow it.
-func (s *Store) namedPage(ctx context.Context, after position) (page []metric.Metric, last position, err error) {
-	err = s.call(ctx, true, func(ctx context.Context, conn *pgxpool.Conn) error {
-		page = page[:0]
-		rows, err := conn.Query(ctx, namedSQL, after.kind, after.name, after.labels, pageSize)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var m metric.Metric
-			if m, last, err = scanSeries(rows); err != nil {
-				return err
-			}
-			page = append(page, m)
-		}
-		return rows.Err()
-	})
-	return page, last, err
 }
 
 // Count is how many series there are, of all servers of the database.

@@ -95,7 +95,7 @@ func (s *Store) All(ctx context.Context) iter.Seq2[metric.Metric, error] {
 				yield(metric.Metric{}, context.Cause(ctx))
 				return
 			}
-			page, next, err := s.page(ctx, after)
+			page, next, err := s.page(ctx, pageSQL, after)
 			if err != nil {
 				yield(metric.Metric{}, fmt.Errorf("read all series: %w", err))
 				return
@@ -119,11 +119,11 @@ type position struct {
 	name, labels string
 }
 
-// page reads the series that follow after.
-func (s *Store) page(ctx context.Context, after position) (page []metric.Metric, last position, err error) {
+// page reads the series that follow after, by pageSQL or namedSQL.
+func (s *Store) page(ctx context.Context, statement string, after position) (page []metric.Metric, last position, err error) {
 	err = s.call(ctx, true, func(ctx context.Context, conn *pgxpool.Conn) error {
 		page = page[:0]
-		rows, err := conn.Query(ctx, pageSQL, after.kind, after.name, after.labels, pageSize)
+		rows, err := conn.Query(ctx, statement, after.kind, after.name, after.labels, pageSize)
 		if err != nil {
 			return err
 		}
