@@ -64,6 +64,9 @@ func newSources(cfg *config.Config, log *zap.Logger) (*sources, error) {
 		}
 		gather(config.NodeJob, g)
 	}
+	if !c.Has(config.Node) && len(c.NodeEnable)+len(c.NodeDisable) > 0 {
+		log.Warn("NODE_ENABLE and NODE_DISABLE do nothing: node is not among COLLECTORS")
+	}
 	if c.Has(config.Container) {
 		gather(config.ContainerJob, registryOf(container.New(container.Options{Root: c.HostRoot, DockerHost: c.DockerHost, Log: log})))
 	}
