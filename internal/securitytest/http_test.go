@@ -57,7 +57,7 @@ func TestServers(t *testing.T) {
 	t.Logf("%d requests to each of three servers, answers %v: no difference", steps, seen)
 }
 
-// rows are the rows of the page of all metrics.
+// rows are the rows of the overview's table of series.
 func (s *server) rows() string {
 	s.t.Helper()
 	_, series, _ := strings.Cut(s.do("GET", "/", nil).body, `<table class="series">`)

@@ -11,7 +11,7 @@
 // step; static/lib has what is not ours (make vendor-assets).
 //
 // The overview's rows, of series and machines, come from a writer of our own (row.go,
-// machinerow.go), which needs a fortieth of the time that html/template would
+// machinerow.go), which needs a twentieth of the time that html/template would
 // (BenchmarkRender).
 package templates
 
